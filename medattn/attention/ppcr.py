@@ -1,0 +1,158 @@
+"""PPCR: every pixel is weighted by what its own channels say at several scales, and by nothing else.
+
+Paper: Zhang et al., "PPCR: Learning Pyramid Pixel Context Recalibration Module for Medical Image
+Classification", 2023, section 3, Eqs. (1)-(7); the options are those of Tables 3, 4 and 5.
+
+Differs from the paper:
+- The finest scale is pooled from the channels once; scales that divide it are averages of its averages,
+  which is the same number by fewer reads.
+- Contexts, statistics and gate are computed and kept in float32 when the network runs in half precision:
+  the normalisation divides a small difference of means by its own size, and rounding the means to bf16 on the
+  way moves the gate by more than 0.1.
+- The normalisations of Table 4 carry no learned scale and shift: the paper names none for PN, and W follows.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Size = int | tuple[int, int]
+
+
+def height_width(size: Size) -> tuple[int, int]:
+    """Give (H, W) of a size said as a square's side or as (H, W), in pixels."""
+    pair = (size, size) if isinstance(size, int) else tuple(size)
+    if len(pair) != 2 or not all(isinstance(side, int) and side >= 1 for side in pair):
+        raise ValueError(f"size={size!r} is neither a side nor (H, W) in whole pixels, 1 or more")
+    return pair
+
+
+class CrossChannelPyramidPooling(nn.Module):
+    """Average each pixel's channels over 1, 2, 4, ... contiguous groups (section 3.1, Eqs. 1-2).
+
+    Shape: (N, C, H, W) -> (N, D, H, W) with D = sum(scales), in float32 or finer.
+    Raises ValueError where a scale does not divide the channels.
+    """
+
+    def __init__(self, channels: int, scales: tuple[int, ...] = (1, 2, 4)):
+        super().__init__()
+        scales = tuple(scales)
+        if not scales or any(not isinstance(s, int) or s < 1 for s in scales) or len(set(scales)) < len(scales):
+            raise ValueError(f"scales={scales} must be different whole numbers of groups, 1 or more each")
+        finest = max(scales)
+        for scale in (finest, *scales):
+            if channels % scale:
+                which = ", the finest" if scale == finest else ", one"
+                raise ValueError(f"channels={channels} is not divisible by {scale}{which} of scales {scales}")
+        self.channels, self.scales, self.finest = channels, scales, finest
+        self.n_contexts = sum(scales)  # D
+
+    def forward(self, x: Tensor) -> Tensor:
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        fine = x.unflatten(1, (self.finest, -1)).mean(2, dtype=dtype)  # Eq. (2): (N, finest, H, W)
+        contexts = []
+        for scale in self.scales:
+            if scale == self.finest:
+                contexts.append(fine)
+            elif self.finest % scale == 0:  # nested: an average of averages
+                contexts.append(fine.unflatten(1, (scale, -1)).mean(2))
+            else:
+                contexts.append(x.unflatten(1, (scale, -1)).mean(2, dtype=dtype))
+        return torch.cat(contexts, dim=1)  # Eq. (1)
+
+    def extra_repr(self) -> str:
+        return f"{self.channels}, scales={self.scales}"
+
+
+class PixelNorm(nn.Module):
+    """Standardise the contexts of every pixel position (section 3.2, Eqs. 3-4).
+
+    Shape: (N, D, H, W) -> (N, D, H, W). Over D the output has mean 0, and variance 1 up to `eps`.
+    """
+
+    def __init__(self, eps: float = 1e-5):
+        super().__init__()
+        self.eps = eps  # xi of Eq. (4), inside the root
+
+    def forward(self, contexts: Tensor) -> Tensor:
+        # Eq. (4): (N, 1, H, W) each; the variance is the biased one
+        variance, mean = torch.var_mean(contexts, dim=1, correction=0, keepdim=True)
+        return (contexts - mean) * torch.rsqrt(variance + self.eps)  # Eq. (3)
+
+    def extra_repr(self) -> str:
+        return f"eps={self.eps}"
+
+
+class PixelContextIntegration(nn.Module):
+    """Weigh the contexts of every pixel position by weights of its own and squash the sum (section 3.3, Eqs. 5-6).
+
+    Shape: (N, D, H, W) -> (N, 1, H, W), in 0..1. `init` is the start value of W (D, H, W).
+    """
+
+    def __init__(self, n_contexts: int, size: Size, init: float = 0.0):
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((n_contexts, *height_width(size)), float(init)))  # W
+
+    def forward(self, contexts: Tensor) -> Tensor:
+        z = (self.weight * contexts).sum(1, keepdim=True)  # Eq. (6): (N, 1, H, W)
+        return torch.sigmoid(z)  # Eq. (5)
+
+    def extra_repr(self) -> str:
+        return f"{self.weight.shape[0]}, size={tuple(self.weight.shape[1:])}"
+
+
+NORMALISATIONS = {  # Table 4, by the number of contexts D; each keeps (N, D, H, W)
+    "none": lambda d, eps: nn.Identity(),
+    "batch": lambda d, eps: nn.BatchNorm2d(d, eps, affine=False),  # over N, H, W
+    "instance": lambda d, eps: nn.GroupNorm(d, d, eps, affine=False),  # over H, W
+    "layer": lambda d, eps: nn.GroupNorm(1, d, eps, affine=False),  # over D, H, W
+    "pixel": lambda d, eps: PixelNorm(eps),  # over D: the paper's
+}
+
+
+class PPCR(nn.Module):
+    """Pyramid pixel context recalibration: pool, normalise, integrate, gate (section 3, Eqs. 1-7).
+
+    Shape: (N, C, H, W) -> (N, C, H, W); `size` is the feature map's side or (H, W), as W has one weight per
+    context and pixel. `norm` is a key of `NORMALISATIONS` (Table 4), `init` the start value of W (Table 5).
+    Raises ValueError for channels that the scales do not divide, and for inputs of another shape than declared.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        size: Size,
+        scales: tuple[int, ...] = (1, 2, 4),
+        norm: str = "pixel",
+        init: float = 0.0,
+        eps: float = 1e-5,
+    ):
+        super().__init__()
+        if norm not in NORMALISATIONS:
+            raise ValueError(f"norm={norm!r} is unknown; there are {', '.join(NORMALISATIONS)}")
+        self.channels, self.size = channels, height_width(size)
+        self.pool = CrossChannelPyramidPooling(channels, scales)
+        self.norm = NORMALISATIONS[norm](self.pool.n_contexts, eps)
+        self.integrate = PixelContextIntegration(self.pool.n_contexts, self.size, init)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if tuple(x.shape[1:]) != (self.channels, *self.size):
+            raise ValueError(
+                f"PPCR was declared for (N, {self.channels}, {self.size[0]}, {self.size[1]}) and was given "
+                f"{tuple(x.shape)}; its weights belong to pixel positions: build it for the other size, or call "
+                "resize_weights(size)"
+            )
+        with torch.autocast(x.device.type, enabled=False):  # float32 from the contexts to the gate
+            gate = self.integrate(self.norm(self.pool(x)))  # G: (N, 1, H, W)
+        return gate.to(x.dtype) * x  # Eq. (7)
+
+    @torch.no_grad()
+    def resize_weights(self, size: Size) -> None:
+        """Resample W bilinearly to another feature-map size, in place; the module then takes that size.
+
+        W becomes a new parameter: build the optimiser afterwards.
+        """
+        self.size = height_width(size)
+        weight = self.integrate.weight
+        resampled = F.interpolate(weight[None], self.size, mode="bilinear", align_corners=False, antialias=True)
+        self.integrate.weight = nn.Parameter(resampled[0], requires_grad=weight.requires_grad)

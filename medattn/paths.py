@@ -1,0 +1,47 @@
+"""Where things lie, and how a file is written: whole, or not at all."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import mkdtemp
+
+_checkout = Path(__file__).resolve().parents[1]
+ROOT = _checkout if (_checkout / "notebooks").is_dir() else Path.cwd()
+
+
+def data_folder() -> Path:
+    """Give the folder of the data sets: `MEDATTN_DATA`, or `data/cache` of the checkout."""
+    return Path(os.environ.get("MEDATTN_DATA") or ROOT / "data" / "cache")
+
+
+def runs_folder() -> Path:
+    """Give the folder of the training runs: `MEDATTN_RUNS`, or `data/runs` of the checkout."""
+    return Path(os.environ.get("MEDATTN_RUNS") or ROOT / "data" / "runs")
+
+
+def results_folder() -> Path:
+    """Give the folder of the recorded results, which are committed."""
+    return ROOT / "data" / "results"
+
+
+def papers_folder() -> Path:
+    """Give the folder of the papers' printed tables, which are committed."""
+    return ROOT / "data" / "papers"
+
+
+@contextmanager
+def write_whole(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; it takes the place of `path` when the block ends without an error."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    part = folder / path.name
+    try:
+        yield part
+        with part.open("rb") as written:
+            os.fsync(written.fileno())  # on disk before the name points to it
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+        folder.rmdir()
