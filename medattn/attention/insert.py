@@ -1,0 +1,164 @@
+"""Attention by name, and its place in a network: after the last normalisation of every residual block.
+
+Paper: PPCR, section 3, says "plugged into modern CNNs" and not where. The place is that of the authors' later
+public code: after the last batch norm of a block, before the shortcut is added.
+"""
+
+import copy
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from medattn.attention.ppcr import PPCR, Size, height_width
+
+ATTENTION: dict[str, Callable[..., nn.Module]] = {"ppcr": PPCR}  # name -> (channels, size, **options) -> module
+
+# the last normalisation within each kind of residual block; named, not imported, so that timm loads only when used
+LAST_NORM = {
+    "torchvision.models.resnet.BasicBlock": "bn2",
+    "torchvision.models.resnet.Bottleneck": "bn3",
+    "torchvision.models.regnet.ResBottleneckBlock": "f.c",
+    "timm.models.resnet.BasicBlock": "bn2",
+    "timm.models.resnet.Bottleneck": "bn3",
+    "timm.models.res2net.Bottle2neck": "bn3",
+    "timm.models.resnest.ResNestBottleneck": "bn3",
+    "timm.models.sknet.SelectiveKernelBasic": "conv2",
+    "timm.models.sknet.SelectiveKernelBottleneck": "conv3",
+    "timm.models.regnet.Bottleneck": "conv3",
+}
+
+
+class Site(NamedTuple):
+    """One place where attention sits: the module's name, the module, and the feature map it sees."""
+
+    name: str
+    module: nn.Module
+    channels: int
+    size: tuple[int, int]  # (H, W)
+
+
+class Attended(nn.Sequential):
+    """A module followed by attention; the place keeps the module's name in the network."""
+
+    def __init__(self, module: nn.Module, attention: nn.Module):
+        super().__init__()
+        self.module, self.attention = module, attention
+
+
+def attention_sites(network: nn.Module) -> list[Site]:
+    """List the attention modules of a network, in the order of its modules."""
+    return [
+        Site(name, place.attention, place.attention.channels, place.attention.size)
+        for name, place in network.named_modules()
+        if isinstance(place, Attended)
+    ]
+
+
+def residual_norms(network: nn.Module) -> list[str]:
+    """Name the last normalisation of every residual block that is known (`LAST_NORM`)."""
+    names = []
+    for name, block in network.named_modules():
+        kind = f"{type(block).__module__}.{type(block).__qualname__}"
+        if kind in LAST_NORM:
+            names.append(f"{name}.{LAST_NORM[kind]}".lstrip("."))
+    return names
+
+
+def first_convolution(network: nn.Module) -> tuple[str, nn.Conv2d]:
+    """Give the name and the module of the convolution that sees the image."""
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Conv2d):
+            return name, module
+    raise ValueError(f"{type(network).__name__} has no 2D convolution: say in_channels")
+
+
+def output_shapes(network: nn.Module, names: Iterable[str], in_channels: int, size: Size) -> dict[str, torch.Size]:
+    """Find the output shapes (N, C, H, W) of named modules for an image of `size`, by shapes alone."""
+    on_meta = copy.deepcopy(network).to("meta").eval()  # no memory, no arithmetic, nothing of the network changes
+    shapes: dict[str, torch.Size] = {}
+    for name in names:
+        module = on_meta.get_submodule(name)
+        module.register_forward_hook(lambda _module, _inputs, output, name=name: shapes.update({name: output.shape}))
+    with torch.no_grad():
+        on_meta(torch.empty(1, in_channels, *height_width(size), device="meta"))
+    return shapes
+
+
+def _named(network: nn.Module, where: str | type | Iterable[str] | None) -> list[str]:
+    if where is None:
+        names = residual_norms(network)
+        if not names:
+            raise ValueError(
+                f"{type(network).__name__} has no residual block that is known here: say where= as module names "
+                f"({', '.join([n for n, _ in network.named_children()][:6])}, ...) or as a module type"
+            )
+        return names
+    if isinstance(where, type):
+        names = [name for name, module in network.named_modules() if isinstance(module, where)]
+        if not names:
+            raise ValueError(f"where={where.__name__}: {type(network).__name__} has no such module")
+        return names
+    names = [where] if isinstance(where, str) else list(where)
+    known = dict(network.named_modules())
+    for name in names:
+        if name not in known or name == "":
+            raise ValueError(f"where={name!r} is no module of {type(network).__name__}; see network.named_modules()")
+    return names
+
+
+def insert_attention(
+    network: nn.Module,
+    name: str,
+    size: Size,
+    where: str | type | Iterable[str] | None = None,
+    in_channels: int | None = None,
+    **options,
+) -> list[Site]:
+    """Put attention `name` into a network, in place, and give its sites.
+
+    `size` is the image's side or (H, W). Without `where`, the module follows the last normalisation of every
+    residual block; with it, the modules of these names or of this type. `options` go to the module (for
+    PPCR: scales, norm, init). Insert after pretrained weights were loaded: the names of the parameters at a site
+    change. `in_channels` is read off the first convolution unless said. Nothing is changed on an error.
+    """
+    if name not in ATTENTION:
+        raise ValueError(f"attention {name!r} is unknown; there are {', '.join(ATTENTION)}")
+    if attention_sites(network):
+        raise ValueError("this network has attention already: build a fresh one")
+    names = _named(network, where)
+    in_channels = in_channels or first_convolution(network)[1].in_channels
+    shapes = output_shapes(network, names, in_channels, size)
+    modules = {}
+    for place in names:
+        shape = shapes.get(place)
+        if shape is None:
+            raise ValueError(f"{place} is not run by the network's forward pass: choose another place")
+        if len(shape) != 4:
+            raise ValueError(f"{place} gives {tuple(shape)}, not a feature map (N, C, H, W): choose another place")
+        modules[place] = ATTENTION[name](shape[1], tuple(shape[2:]), **options)
+    for place, attention in modules.items():
+        module = network.get_submodule(place)
+        reference = next(module.parameters(), next(network.parameters()))
+        attention.to(reference.device, reference.dtype).train(network.training)
+        parent, _, child = place.rpartition(".")
+        setattr(network.get_submodule(parent), child, Attended(module, attention))
+    return attention_sites(network)
+
+
+def resize_attention(network: nn.Module, size: Size) -> list[Site]:
+    """Resample the weights of every site for images of another `size` (side or (H, W)), and give the sites.
+
+    Only modules that have weights per pixel position change (PPCR's W).
+    """
+    sites = attention_sites(network)
+    fresh = copy.deepcopy(network)
+    for site in attention_sites(fresh):  # the feature-map sizes, with nothing in the way that minds them
+        fresh.get_submodule(site.name).attention = nn.Identity()
+    in_channels = first_convolution(network)[1].in_channels
+    shapes = output_shapes(fresh, [f"{site.name}.module" for site in sites], in_channels, size)
+    for site in sites:
+        if hasattr(site.module, "resize_weights"):
+            site.module.resize_weights(tuple(shapes[f"{site.name}.module"][2:]))
+    return attention_sites(network)

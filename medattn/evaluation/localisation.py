@@ -1,0 +1,25 @@
+"""Does a map find the lesion? The pointing game (Zhang et al. 2018, "Top-down neural attention by excitation backprop")."""
+
+import torch
+from torch import Tensor
+
+
+def pointing_game(maps: Tensor, masks: Tensor) -> Tensor:
+    """Say for each image whether its map's highest pixel lies on the mask.
+
+    Shape: maps (N, H, W), masks (N, H, W) of bool -> (N,) bool. Among equal highest pixels, the share of them on the
+    mask must be above one half, so that a flat map does not win by its first pixel.
+    """
+    if maps.shape != masks.shape or maps.ndim != 3:
+        raise ValueError(f"maps {tuple(maps.shape)} and masks {tuple(masks.shape)} must both be (N, H, W)")
+    highest = maps == maps.amax((1, 2), keepdim=True)
+    on_mask = (highest & masks.bool()).sum((1, 2))
+    return on_mask * 2 > highest.sum((1, 2))
+
+
+def chance_of_pointing(masks: Tensor, within: Tensor | None = None) -> float:
+    """Give the hit rate of a pixel chosen blindly: from the whole image, or from the region `within` (H, W)."""
+    share = masks.float()
+    if within is not None:
+        return float(share[:, within].mean(1).mean()) if within.any() else float("nan")
+    return float(torch.mean(share))

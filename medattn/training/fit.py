@@ -1,0 +1,256 @@
+"""One training loop for every recipe.
+
+Everything random in an epoch is drawn from generators seeded by (seed, epoch), so that an epoch needs nothing from
+the ones before it but the weights and the optimiser's state: an interrupted run goes on and ends at the same bits.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm.auto import tqdm
+
+from medattn.datasets import Dataset, Split
+from medattn.datasets.augment import AUGMENT, to_float
+from medattn.evaluation.metrics import score
+from medattn.paths import write_whole
+from medattn.training.recipe import OPTIMIZERS, PRECISIONS, Recipe
+from medattn.training.runs import Run, build_from, provenance, save_predictions, save_weights
+
+EVALUATION_BATCH = 256
+AUXILIARY_WEIGHT = 0.3  # of the auxiliary heads' loss (GoogLeNet, Szegedy et al. 2015, section 5)
+
+
+class DivergedError(ArithmeticError):
+    """The training loss stopped being finite; the state of the last good epoch is kept."""
+
+
+def best_device() -> torch.device:
+    """Give the fastest kind of device there is: CUDA, MPS or CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def fit(recipe: Recipe, device: str | torch.device | None = None, progress: bool = True, runs=None) -> Run:
+    """Train what the recipe says, test the best validation epoch, and give the finished run.
+
+    A finished run is given back at once; an interrupted one goes on after its last finished epoch. `runs` is the
+    folder of all runs (default `MEDATTN_RUNS`, or data/runs).
+    Raises DivergedError for a loss that is not finite, MemoryError with a batch size to try.
+    """
+    run = Run.of(recipe, runs)
+    if run.finished:
+        return run
+    device = torch.device(device) if device else best_device()
+    try:
+        with _reproducible(device):
+            _train_and_test(run, device, progress)
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "memory" not in str(error).lower():
+            raise
+        micro = recipe.batch_size // recipe.accumulate
+        raise MemoryError(
+            f"out of memory with {micro} images at a time at {recipe.size} px: try accumulate={recipe.accumulate * 2} "
+            f"(the same batch, half at a time) or batch_size={max(recipe.batch_size // 2, 1)}; "
+            "finished epochs are kept for the same recipe"
+        ) from error
+    return run
+
+
+def predict(network: nn.Module, images: Tensor, recipe: Recipe) -> Tensor:
+    """Give class probabilities (N, K), float32 on the CPU, for uint8 images (N, C, H, W) on the network's device."""
+    return F.softmax(_logits(network, images, recipe), dim=1).cpu()
+
+
+def learning_rate(recipe: Recipe, epoch: int) -> float:
+    """Give the learning rate of an epoch, counted from 1: divided every `lr_step` epochs."""
+    return recipe.lr * recipe.lr_factor ** ((epoch - 1) // recipe.lr_step)
+
+
+def _train_and_test(run: Run, device: torch.device, progress: bool) -> None:
+    recipe, data = run.recipe, run.dataset().to(device)
+    with write_whole(run.folder / "recipe.yaml") as part:
+        part.write_text(recipe.to_yaml())
+
+    with _seeded(recipe.seed, 0, device):
+        network = build_from(recipe, data.n_classes, data.channels).to(device)
+    if recipe.channels_last:
+        network = network.to(memory_format=torch.channels_last)
+    optimizer = OPTIMIZERS[recipe.optimizer](network.parameters(), recipe)
+    state = _resume(run, network, optimizer, device)
+    fast = torch.compile(network) if recipe.compile else network
+
+    steps = -(-len(data.train) // recipe.batch_size)
+    name = f"{recipe.dataset} {recipe.network} {recipe.attention} seed {recipe.seed}"
+    with tqdm(total=recipe.epochs * steps, desc=name, unit="step", disable=not progress) as bar:
+        bar.update(len(state["history"]) * steps)
+        for epoch in range(len(state["history"]) + 1, recipe.epochs + 1):
+            started = time.perf_counter()
+            trained = _train_epoch(fast, optimizer, data.train, recipe, epoch, bar)
+            validated = _validate(fast, data.val, recipe)
+            row = {"epoch": epoch, "lr": learning_rate(recipe, epoch), **trained, **validated}
+            row["seconds"] = round(time.perf_counter() - started, 3)
+            state["history"].append(row)
+            _keep(run, network, optimizer, state)
+            bar.set_postfix(loss=f"{row['train_loss']:.3f}", val=f"{row['val_accuracy']:.3f}")
+    _test(run, network, data, state, device)
+
+
+def _train_epoch(network, optimizer, train: Split, recipe: Recipe, epoch: int, bar: tqdm) -> dict[str, float]:
+    network.train()
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate(recipe, epoch)
+    device = train.images.device
+    order = torch.randperm(len(train), generator=_generator("cpu", recipe.seed, epoch, 0)).to(device)
+    augmenting = _generator(device, recipe.seed, epoch, 1)
+    losses, correct = [], torch.zeros((), dtype=torch.long, device=device)  # no wait for the device within an epoch
+    with _seeded(recipe.seed, epoch, device):  # dropout
+        for batch in order.split(recipe.batch_size):
+            images = AUGMENT[recipe.augment](train.images[batch], augmenting)
+            labels = train.labels[batch]
+            step_loss = torch.zeros((), device=device)
+            for part_images, part_labels in zip(
+                images.tensor_split(recipe.accumulate), labels.tensor_split(recipe.accumulate), strict=True
+            ):
+                if len(part_labels) == 0:  # a last batch smaller than `accumulate`
+                    continue
+                with _autocast(device, recipe):
+                    logits, *auxiliary = _outputs(network, _inputs(part_images, recipe))
+                    loss = F.cross_entropy(logits, part_labels)
+                    for head in auxiliary:
+                        loss = loss + AUXILIARY_WEIGHT * F.cross_entropy(head, part_labels)
+                loss = loss * (len(part_labels) / len(labels))
+                loss.backward()
+                step_loss += loss.detach()
+                correct += (logits.argmax(1) == part_labels).sum()
+            optimizer.step()
+            optimizer.zero_grad()
+            losses.append(step_loss * len(labels))
+            bar.update()
+    losses = torch.stack(losses).cpu()
+    broken = (~losses.isfinite()).nonzero()
+    if len(broken):
+        raise DivergedError(
+            f"the loss of epoch {epoch}, step {int(broken[0]) + 1} of {len(losses)} is {losses[broken[0]].item()}: try a "
+            f"smaller lr than {recipe.lr}" + (", or precision='float32'" if recipe.precision != "float32" else "")
+            + f"; the state after epoch {epoch - 1} is kept"
+        )
+    return {"train_loss": losses.sum().item() / len(train), "train_accuracy": correct.item() / len(train)}
+
+
+def _validate(network: nn.Module, val: Split, recipe: Recipe) -> dict[str, float]:
+    logits = _logits(network, val.images, recipe)
+    loss = F.cross_entropy(logits, val.labels).item()
+    if not np.isfinite(loss):
+        return {"val_loss": loss, "val_accuracy": 0.0, "val_auc": 0.0}
+    scores = score(val.labels.cpu().numpy(), F.softmax(logits, dim=1).cpu().numpy())
+    return {"val_loss": loss, "val_accuracy": scores.accuracy, "val_auc": scores.auc}
+
+
+def _test(run: Run, network: nn.Module, data: Dataset, state: dict[str, Any], device: torch.device) -> None:
+    from safetensors.torch import load_file
+
+    network.load_state_dict(load_file(run.folder / "best.safetensors"))
+    probabilities = predict(network, data.test.images, run.recipe)
+    labels = data.test.labels.cpu()
+    save_predictions(run.folder / "predictions.csv", labels, probabilities)
+    scores = run.scores  # of the saved predictions, as everyone after us will read them
+    history = state["history"]
+    result = {
+        "run": run.recipe.run_id,
+        "accuracy": scores.accuracy,
+        "auc": scores.auc,
+        "weighted_f1": scores.weighted_f1,
+        "macro_f1": scores.macro_f1,
+        "n_correct": scores.n_correct,
+        "n_test": scores.n_images,
+        "n_train": len(data.train),
+        "n_classes": data.n_classes,
+        "channels": data.channels,
+        "epochs": len(history),
+        "best_epoch": state["best_epoch"],
+        "seconds": round(sum(row["seconds"] for row in history), 1),
+        **provenance(device),
+    }
+    import json
+
+    with write_whole(run.folder / "result.json") as part:
+        part.write_text(json.dumps(result, indent=1) + "\n")
+    (run.folder / "resume.pt").unlink(missing_ok=True)
+
+
+def _resume(run: Run, network: nn.Module, optimizer, device: torch.device) -> dict[str, Any]:
+    path = run.folder / "resume.pt"
+    if not path.exists():
+        return {"history": [], "best": None, "best_epoch": None}
+    saved = torch.load(path, map_location=device, weights_only=True)
+    network.load_state_dict(saved.pop("network"))
+    optimizer.load_state_dict(saved.pop("optimizer"))
+    return saved
+
+
+def _keep(run: Run, network: nn.Module, optimizer, state: dict[str, Any]) -> None:
+    row = state["history"][-1]
+    value = -row["val_loss"] if run.recipe.select == "loss" else row[f"val_{run.recipe.select}"]
+    if state["best"] is None or value > state["best"]:  # the earliest of equals; a nan is never better
+        state["best"], state["best_epoch"] = value, row["epoch"]
+        save_weights(run.folder / "best.safetensors", network.state_dict())
+    # the resume state is what counts: killed before it, the epoch is run again, to the same bits
+    with write_whole(run.folder / "resume.pt") as part:
+        torch.save({**state, "network": network.state_dict(), "optimizer": optimizer.state_dict()}, part)
+    with write_whole(run.folder / "history.csv") as part:
+        pd.DataFrame(state["history"]).to_csv(part, index=False)
+
+
+@torch.no_grad()
+def _logits(network: nn.Module, images: Tensor, recipe: Recipe) -> Tensor:
+    network.eval()
+    with _autocast(images.device, recipe):
+        batches = [_outputs(network, _inputs(part, recipe))[0] for part in images.split(EVALUATION_BATCH)]
+    return torch.cat(batches).float()
+
+
+def _inputs(images: Tensor, recipe: Recipe) -> Tensor:
+    inputs = to_float(images, recipe.normalise)
+    return inputs.contiguous(memory_format=torch.channels_last) if recipe.channels_last else inputs
+
+
+def _outputs(network: nn.Module, inputs: Tensor) -> tuple[Tensor, ...]:
+    output = network(inputs)
+    return tuple(output) if isinstance(output, tuple) else (output,)
+
+
+def _autocast(device: torch.device, recipe: Recipe) -> torch.autocast:
+    return torch.autocast(device.type, PRECISIONS[recipe.precision], enabled=recipe.precision != "float32")
+
+
+def _mixed(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _generator(device: str | torch.device, *numbers: int) -> torch.Generator:
+    return torch.Generator(device).manual_seed(_mixed(*numbers))
+
+
+@contextmanager
+def _seeded(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(_mixed(seed, epoch, 2))
+        yield
+
+
+@contextmanager
+def _reproducible(device: torch.device) -> Iterator[None]:
+    before = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = before

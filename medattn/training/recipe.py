@@ -1,0 +1,162 @@
+"""A recipe says a run completely; its hash is the run's identity.
+
+Paper: PPCR, section 4.1 (SGD, batch 32, 150 epochs, learning rate / 10 every 40 epochs, best epoch on
+validation). Where the text says only "default settings", the values are those of the authors' later public code:
+learning rate 0.0025, momentum 0.9, weight decay 1e-4, from scratch.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+import yaml
+
+from medattn.attention import ATTENTION
+from medattn.datasets.augment import AUGMENT, NORMALISE
+
+OPTIMIZERS = {
+    "sgd": lambda parameters, r: torch.optim.SGD(parameters, r.lr, momentum=r.momentum, weight_decay=r.weight_decay),
+    "adam": lambda parameters, r: torch.optim.Adam(parameters, r.lr, weight_decay=r.weight_decay),
+}
+SELECTIONS = ("accuracy", "auc", "loss")  # of the validation split
+PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that decides a run's numbers. Without arguments: PPCR's settings for plain ResNet18 on phantoms.
+
+    Raises ValueError naming the field, its value and what is allowed.
+    """
+
+    dataset: str = "phantoms"
+    size: int = 28  # px
+    dataset_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    augment: str = "none"
+    normalise: str = "half"
+    network: str = "resnet18"
+    pretrained: bool = False
+    stem: str | None = None
+    attention: str = "none"
+    attention_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    attention_where: tuple[str, ...] | None = None  # module names; None: every residual block
+    optimizer: str = "sgd"
+    lr: float = 0.0025
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    lr_step: int = 40  # epochs
+    lr_factor: float = 0.1
+    epochs: int = 150
+    batch_size: int = 32
+    accumulate: int = 1  # micro-batches a batch is cut into
+    precision: str = "float32"
+    channels_last: bool = True
+    compile: bool = False
+    select: str = "accuracy"
+    seed: int = 0
+
+    def __post_init__(self):
+        for spec in dataclasses.fields(self):
+            object.__setattr__(self, spec.name, self._checked(spec.name, spec.type, getattr(self, spec.name)))
+        allowed = {
+            "augment": AUGMENT,
+            "normalise": NORMALISE,
+            "attention": ("none", *ATTENTION),
+            "optimizer": OPTIMIZERS,
+            "select": SELECTIONS,
+            "precision": PRECISIONS,
+            "stem": (None, "small", "usual"),
+        }
+        for name, values in allowed.items():
+            if getattr(self, name) not in values:
+                said = ", ".join(str(value) for value in values)
+                raise ValueError(f"{name}={getattr(self, name)!r} is unknown; there are {said}")
+        for name in ("size", "epochs", "batch_size", "accumulate", "lr_step"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} must be 1 or more")
+        for name in ("lr", "lr_factor"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name}={getattr(self, name)} must be above 0")
+        for name in ("momentum", "weight_decay", "seed"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name}={getattr(self, name)} must be 0 or more")
+        if self.batch_size % self.accumulate:
+            raise ValueError(f"accumulate={self.accumulate} does not divide batch_size={self.batch_size}")
+        if self.attention == "none" and (self.attention_options or self.attention_where):
+            raise ValueError("attention_options and attention_where need an attention; attention='none' was given")
+
+    def _checked(self, name: str, kind: Any, value: Any) -> Any:
+        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+            return float(value)
+        if kind in (int, float, str, bool):
+            if type(value) is not kind:
+                raise ValueError(f"{name}={value!r} must be a value of type {kind.__name__}")
+        elif name.endswith("_options"):
+            if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+                raise ValueError(f"{name}={value!r} must be a mapping from option names to values")
+            return {key: _as_plain(value[key]) for key in sorted(value)}
+        elif name == "attention_where" and value is not None:
+            if isinstance(value, str) or not all(isinstance(place, str) for place in value):
+                raise ValueError(f"{name}={value!r} must be a list of module names, or None")
+            return tuple(value)
+        return value
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give every field as plain values, in the order of the class."""
+        values = {spec.name: getattr(self, spec.name) for spec in dataclasses.fields(self)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+    def to_yaml(self) -> str:
+        """Write the recipe as YAML; `from_yaml` gives an equal one back."""
+        return yaml.safe_dump(self.to_dict(), sort_keys=False)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build a recipe from plain values; fields left out take their defaults, unknown ones are refused."""
+        known = {spec.name: spec for spec in dataclasses.fields(cls)}
+        for name in values:
+            if name not in known:
+                raise ValueError(f"a recipe has no field {name!r}; there are {', '.join(known)}")
+        return cls(**{name: _as_number(known[name].type, value) for name, value in values.items()})
+
+    @classmethod
+    def from_yaml(cls, source: str | Path) -> Self:
+        """Read a recipe from YAML text, or from a file given as Path."""
+        text = source.read_text() if isinstance(source, Path) else source
+        values = yaml.safe_load(text)
+        if not isinstance(values, dict):
+            raise ValueError(f"a recipe in YAML is a list of 'field: value'; given was {text[:60]!r}")
+        return cls.from_dict(values)
+
+    @property
+    def run_id(self) -> str:
+        """A readable name and a hash of every field: the run's folder."""
+        digest = hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:8]
+        dataset = self.dataset.rsplit("/", 1)[-1].removesuffix(".npz").replace(":", "-")
+        return f"{dataset}{self.size}-{self.network.replace(':', '-')}-{self.attention}-s{self.seed}-{digest}"
+
+    def replace(self, **changes) -> Self:
+        """Give a recipe with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+
+def _as_plain(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_as_plain(item) for item in value]
+    if value is None or type(value) in (int, float, str, bool):
+        return value
+    raise ValueError(f"an option's value is a number, text, true or false, or a list of these; given was {value!r}")
+
+
+def _as_number(kind: Any, value: Any) -> Any:
+    if kind is float and isinstance(value, str):  # YAML reads 1e-3 as text
+        try:
+            return float(value)
+        except ValueError:
+            return value  # refused by the recipe, with the field's name
+    return value

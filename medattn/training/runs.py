@@ -1,0 +1,167 @@
+"""A run's folder: recipe, history, per-image test predictions, best weights, and the state to go on from.
+
+    recipe.yaml         what was asked for
+    history.csv         one row an epoch
+    resume.pt           while unfinished: everything the next epoch needs
+    best.safetensors    the weights of the best validation epoch
+    predictions.csv     the test split: index, label, one probability a class
+    result.json         written last, when all else is there: test scores, device, versions, commit
+"""
+
+import json
+import platform
+import subprocess
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from medattn.attention import insert_attention
+from medattn.datasets import Dataset, load_dataset
+from medattn.evaluation.metrics import Scores, score
+from medattn.networks import build_network
+from medattn.paths import ROOT, runs_folder, write_whole
+from medattn.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Run:
+    """One recipe's run on disk. Equal recipes share one folder; a finished run is never repeated."""
+
+    recipe: Recipe
+    folder: Path
+
+    @classmethod
+    def of(cls, recipe: Recipe, runs: Path | None = None) -> "Run":
+        """Give the run of a recipe, whether it was begun or not."""
+        return cls(recipe, (runs or runs_folder()) / recipe.run_id)
+
+    @property
+    def finished(self) -> bool:
+        """Whether training and testing came to their end."""
+        return (self.folder / "result.json").exists()
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """One row an epoch: epoch, lr, train_loss, train_accuracy, val_loss, val_accuracy, val_auc, seconds."""
+        return pd.read_csv(self._existing("history.csv"))
+
+    @cached_property
+    def result(self) -> dict[str, Any]:
+        """What was measured, and where: scores of the test split, best epoch, device, versions, commit."""
+        return json.loads(self._existing("result.json").read_text())
+
+    @property
+    def predictions(self) -> pd.DataFrame:
+        """One row a test image: index, label, p0, p1, ... (probabilities)."""
+        return pd.read_csv(self._existing("predictions.csv"))
+
+    @property
+    def scores(self) -> Scores:
+        """The test split's scores, from the saved predictions."""
+        table = self.predictions
+        return score(table["label"].to_numpy(), table.filter(regex=r"^p\d+$").to_numpy())
+
+    def dataset(self) -> Dataset:
+        """Load the data set of the recipe."""
+        return load_dataset(self.recipe.dataset, self.recipe.size, **self.recipe.dataset_options)
+
+    def network(self, device: str | torch.device = "cpu") -> nn.Module:
+        """Build the network with the best epoch's weights, in evaluation mode."""
+        weights = load_file(self._existing("best.safetensors"), device=str(device))
+        n_classes, channels = self.result["n_classes"], self.result["channels"]
+        network = build_from(self.recipe, n_classes, channels).to(device)
+        network.load_state_dict(weights)
+        return network.eval()
+
+    def _existing(self, name: str) -> Path:
+        if not (self.folder / name).exists():
+            state = "finished" if self.finished else "not finished" if self.folder.exists() else "not begun"
+            raise FileNotFoundError(f"run {self.recipe.run_id} has no {name}: it is {state}; fit(recipe) runs it")
+        return self.folder / name
+
+
+def build_from(recipe: Recipe, n_classes: int, channels: int) -> nn.Module:
+    """Build the untrained network of a recipe, attention inserted."""
+    network = build_network(
+        recipe.network, n_classes, channels, recipe.size, pretrained=recipe.pretrained, stem=recipe.stem
+    )
+    if recipe.attention != "none":
+        where = list(recipe.attention_where) if recipe.attention_where else None
+        insert_attention(
+            network, recipe.attention, recipe.size, where=where, in_channels=channels, **recipe.attention_options
+        )
+    return network
+
+
+def list_runs(runs: Path | None = None) -> pd.DataFrame:
+    """List the runs there are, with their state and, where finished, their test accuracy and AUC."""
+    rows = []
+    for folder in sorted((runs or runs_folder()).glob("*/recipe.yaml")):
+        recipe = Recipe.from_yaml(folder)
+        run = Run(recipe, folder.parent)
+        history = folder.parent / "history.csv"
+        result = run.result if run.finished else {}
+        rows.append(
+            {
+                "run": recipe.run_id,
+                "dataset": recipe.dataset,
+                "network": recipe.network,
+                "attention": recipe.attention,
+                "seed": recipe.seed,
+                "epochs": f"{len(pd.read_csv(history)) if history.exists() else 0}/{recipe.epochs}",
+                "state": "finished" if run.finished else "unfinished",
+                "accuracy": result.get("accuracy"),
+                "auc": result.get("auc"),
+            }
+        )
+    columns = ["run", "dataset", "network", "attention", "seed", "epochs", "state", "accuracy", "auc"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def save_weights(path: Path, weights: dict[str, Tensor]) -> None:
+    """Write weights as safetensors, whole or not at all."""
+    with write_whole(path) as part:
+        save_file({name: value.detach().cpu().contiguous() for name, value in weights.items()}, part)
+
+
+def save_predictions(path: Path, labels: Tensor, probabilities: Tensor) -> None:
+    """Write one row a test image: index, label, p0, p1, ... to six decimals."""
+    table = pd.DataFrame({"index": np.arange(len(labels)), "label": labels.numpy()})
+    for k in range(probabilities.shape[1]):
+        table[f"p{k}"] = probabilities[:, k].numpy()
+    with write_whole(path) as part:
+        table.to_csv(part, index=False, float_format="%.6f")
+
+
+def provenance(device: torch.device) -> dict[str, Any]:
+    """Say where a run was made: device, versions, and the commit of the code with a mark if it was changed."""
+
+    def git(*words: str) -> str:
+        answer = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+        return answer.stdout.strip() if answer.returncode == 0 else ""
+
+    commit = git("rev-parse", "--short=12", "HEAD")
+    changed = bool(git("status", "--porcelain", "--untracked-files=no", "--", "medattn"))
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+    return {
+        "device": f"{device.type}: {name}",
+        "threads": torch.get_num_threads() if device.type == "cpu" else None,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "commit": commit + ("+changes" if changed else "") if commit else None,
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
