@@ -4,6 +4,7 @@ Everything random in an epoch is drawn from generators seeded by (seed, epoch), 
 the ones before it but the weights and the optimiser's state: an interrupted run goes on and ends at the same bits.
 """
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
@@ -155,8 +157,6 @@ def _validate(network: nn.Module, val: Split, recipe: Recipe) -> dict[str, float
 
 
 def _test(run: Run, network: nn.Module, data: Dataset, state: dict[str, Any], device: torch.device) -> None:
-    from safetensors.torch import load_file
-
     network.load_state_dict(load_file(run.folder / "best.safetensors"))
     probabilities = predict(network, data.test.images, run.recipe)
     labels = data.test.labels.cpu()
@@ -179,8 +179,6 @@ def _test(run: Run, network: nn.Module, data: Dataset, state: dict[str, Any], de
         "seconds": round(sum(row["seconds"] for row in history), 1),
         **provenance(device),
     }
-    import json
-
     with write_whole(run.folder / "result.json") as part:
         part.write_text(json.dumps(result, indent=1) + "\n")
     (run.folder / "resume.pt").unlink(missing_ok=True)

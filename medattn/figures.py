@@ -1,0 +1,266 @@
+"""The papers' figures, one function each, from recorded arrays to a matplotlib figure.
+
+Every function takes tensors or arrays and gives a `Figure` that belongs to nobody: nothing is shown, nothing global
+changes. Images are uint8 (C, H, W), maps are floats (H, W), masks are bool (H, W).
+"""
+
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import seaborn as sns
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+WIDTH = 9.0  # inches: a laptop's notebook column
+MAP_COLOURS = "viridis"  # perceptually uniform, safe for colour-blind readers, ordered in greyscale
+SIGNED_COLOURS = "PuOr_r"  # for values around 0
+PALETTE = sns.color_palette("colorblind")
+
+
+def context_names(scales: Sequence[int] = (1, 2, 4)) -> list[str]:
+    """Name the D contexts by their group: "1/1", "1/2", "2/2", "1/4", ..."""
+    return [f"{group + 1}/{scale}" for scale in scales for group in range(scale)]
+
+
+def _new(n_rows: int, n_columns: int, height: float, **options) -> tuple[Figure, np.ndarray]:
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    return figure, figure.subplots(n_rows, n_columns, squeeze=False, **options)
+
+
+def _picture(axes: Axes, image: Tensor) -> None:
+    pixels = np.asarray(image)
+    grey = pixels.shape[0] == 1
+    axes.imshow(pixels[0] if grey else pixels.transpose(1, 2, 0), cmap="gray" if grey else None, vmin=0, vmax=255)
+    _bare(axes)
+
+
+def _bare(axes: Axes) -> None:
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def _outline(axes: Axes, mask: Tensor | None, colour: str = "white") -> None:
+    if mask is None or not np.asarray(mask).any():
+        return
+    fine = np.kron(np.asarray(mask, dtype=float), np.ones((4, 4)))  # the edge of the pixels, not through their centres
+    h, w = np.asarray(mask).shape
+    padded = np.pad(fine, 1)
+    x = (np.arange(padded.shape[1]) - 0.5) / 4 - 0.5
+    y = (np.arange(padded.shape[0]) - 0.5) / 4 - 0.5
+    axes.contour(x, y, padded, levels=[0.5], colors="black", linewidths=2.2)
+    axes.contour(x, y, padded, levels=[0.5], colors=colour, linewidths=1.1)
+    axes.set_xlim(-0.5, w - 0.5)
+    axes.set_ylim(h - 0.5, -0.5)
+
+
+def image_grid(images: Tensor, titles: Sequence[str], masks: Tensor | None = None, columns: int = 6) -> Figure:
+    """Show images (N, C, H, W) with a title each, and the outline of their masks (N, H, W) where there are any."""
+    rows = -(-len(images) // columns)
+    figure, axes = _new(rows, columns, rows * WIDTH / columns * 1.12)
+    for k, place in enumerate(axes.flat):
+        if k >= len(images):
+            place.set_axis_off()
+            continue
+        _picture(place, images[k])
+        _outline(place, None if masks is None else masks[k])
+        place.set_title(titles[k], fontsize=10)
+    return figure
+
+
+def method_maps(
+    images: Tensor, maps: Mapping[str, Tensor], masks: Tensor | None = None, titles: Sequence[str] | None = None
+) -> Figure:
+    """Fig. 1: images (N, C, H, W) and, beside each, the map (N, H, W) of every method on one colour scale.
+
+    A row an image, a column a method; the mask's outline lies on the image and on every map.
+    """
+    low = min(float(values.min()) for values in maps.values())
+    high = max(float(values.max()) for values in maps.values())
+    columns = 1 + len(maps)
+    figure, axes = _new(len(images), columns, len(images) * WIDTH / (columns + 0.6) * 1.04)
+    for k, row in enumerate(axes):
+        _picture(row[0], images[k])
+        mask = None if masks is None else masks[k]
+        _outline(row[0], mask)
+        row[0].set_ylabel("" if titles is None else titles[k])
+        for place, (method, values) in zip(row[1:], maps.items(), strict=True):
+            shown = place.imshow(np.asarray(values[k]), cmap=MAP_COLOURS, vmin=low, vmax=high)
+            _bare(place)
+            _outline(place, mask)
+            if k == 0:
+                place.set_title(method)
+    axes[0, 0].set_title("image")
+    figure.colorbar(shown, ax=axes, shrink=min(1.0, 2 / len(images) + 0.3), label="attention weight")
+    return figure
+
+
+def stage_maps(
+    image: Tensor, maps: Mapping[str, Tensor], values: Mapping[str, Tensor], mask: Tensor | None = None
+) -> Figure:
+    """Fig. 3: the maps (H, W) of one image at three stages, over the distribution of the weights at each stage.
+
+    `values` holds all attention weights of a stage, of any shape, and gives the histograms.
+    """
+    columns = 1 + len(maps)
+    figure, axes = _new(2, columns, WIDTH / columns * 1.95)
+    _picture(axes[0, 0], image)
+    _outline(axes[0, 0], mask)
+    axes[0, 0].set_title("image")
+    axes[1, 0].set_axis_off()
+    low = min(float(m.min()) for m in maps.values())
+    high = max(float(m.max()) for m in maps.values())
+    edges = np.linspace(min(float(v.min()) for v in values.values()), max(float(v.max()) for v in values.values()), 41)
+    for k, (stage, stage_map) in enumerate(maps.items(), start=1):
+        shown = axes[0, k].imshow(np.asarray(stage_map), cmap=MAP_COLOURS, vmin=low, vmax=high)
+        _bare(axes[0, k])
+        _outline(axes[0, k], mask)
+        axes[0, k].set_title(stage)
+        flat = np.asarray(values[stage]).ravel()
+        axes[1, k].hist(flat, bins=edges, weights=np.full(flat.size, 100 / flat.size), color=PALETTE[0])
+        axes[1, k].axvline(0.5, color="black", linewidth=0.8, linestyle=":")
+        axes[1, k].set_xlabel("attention weight")
+        axes[1, k].sharey(axes[1, 1])
+    axes[1, 1].set_ylabel("% of pixels")
+    figure.colorbar(shown, ax=axes[0], label="attention weight")
+    return figure
+
+
+def context_distributions(before: Tensor, after: Tensor, scales: Sequence[int] = (1, 2, 4)) -> Figure:
+    """Fig. 4a: the distribution of every context (N, D, h, w) over pixels and images, before PN and after it."""
+    figure, axes = _new(1, 2, 3.3)
+    for place, values, title in (
+        (axes[0, 0], before, "before pixel normalisation"),
+        (axes[0, 1], after, "after pixel normalisation"),
+    ):
+        _boxes(place, np.moveaxis(np.asarray(values), 1, 0).reshape(values.shape[1], -1), context_names(scales))
+        place.set_title(title)
+        place.set_xlabel("context (group / number of groups)")
+    axes[0, 0].set_ylabel("context value T")
+    axes[0, 1].set_ylabel("normalised context value")
+    return figure
+
+
+def weight_distributions(weights: Mapping[str, Tensor], scales: Sequence[int] = (1, 2, 4)) -> Figure:
+    """Fig. 4b: the distribution of W (D, h, w) over pixel positions, for every context, at each stage."""
+    figure, axes = _new(1, len(weights), 3.3, sharey=True)
+    for place, (stage, values) in zip(axes[0], weights.items(), strict=True):
+        _boxes(place, np.asarray(values).reshape(values.shape[0], -1), context_names(scales))
+        place.set_title(stage)
+        place.set_xlabel("context")
+    axes[0, 0].set_ylabel("weight W")
+    return figure
+
+
+def _boxes(axes: Axes, values: np.ndarray, names: Sequence[str]) -> None:
+    # boxes: quartiles; whiskers: 1 to 99 % of the pixels
+    parts = axes.boxplot(list(values), tick_labels=list(names), whis=(1, 99), showfliers=False, patch_artist=True)
+    for k, box in enumerate(parts["boxes"]):
+        box.set_facecolor(PALETTE[0] if k == 0 else PALETTE[1] if k < 3 else PALETTE[2])
+        box.set_alpha(0.75)
+    for line in parts["medians"]:
+        line.set_color("black")
+    axes.axhline(0, color="black", linewidth=0.8, linestyle=":")
+
+
+def contexts_of_image(contexts: Tensor, scales: Sequence[int] = (1, 2, 4), signed: bool = False) -> Figure:
+    """Fig. 2a: the contexts (D, h, w) of one image as pictures, a row per scale, on one colour scale."""
+    values, columns = np.asarray(contexts), max(scales)
+    bound = float(np.abs(values).max())
+    options = {"cmap": SIGNED_COLOURS, "vmin": -bound, "vmax": bound} if signed else {"cmap": MAP_COLOURS}
+    if not signed:
+        options |= {"vmin": float(values.min()), "vmax": float(values.max())}
+    figure, axes = _new(len(scales), columns, len(scales) * WIDTH / (columns + 0.6) * 0.72)
+    first = 0
+    for row, scale in zip(axes, scales, strict=True):
+        for k, place in enumerate(row):
+            if k >= scale:
+                place.set_axis_off()
+                continue
+            shown = place.imshow(values[first + k], **options)
+            _bare(place)
+            place.set_title(f"{k + 1}/{scale}", fontsize=10)
+        first += scale
+    figure.colorbar(shown, ax=axes, label="context value")
+    return figure
+
+
+def pixel_walk(before: Tensor, after: Tensor, weights: Tensor, scales: Sequence[int] = (1, 2, 4)) -> Figure:
+    """One pixel through PPCR: its D contexts, normalised, times W, summed and squashed to its gate. Inputs are (D,)."""
+    product = weights * after
+    z = float(product.sum())
+    names = context_names(scales)
+    figure, axes = _new(1, 4, 2.9)
+    steps = ((before, "contexts T"), (after, "normalised"), (weights, "weights W"), (product, "W × normalised"))
+    for place, (values, title) in zip(axes[0], steps, strict=True):
+        colours = [PALETTE[0] if s == 1 else PALETTE[1] if s == 2 else PALETTE[2] for s in scales for _ in range(s)]
+        place.barh(names, np.asarray(values), color=colours)
+        place.axvline(0, color="black", linewidth=0.8)
+        place.invert_yaxis()
+        place.set_title(title, fontsize=11)
+    axes[0, 0].set_ylabel("context (group / groups)")
+    gate = float(torch.sigmoid(torch.tensor(z)))
+    axes[0, 3].set_xlabel(f"sum Z = {z:+.2f}, gate G = {gate:.2f}")
+    return figure
+
+
+def training_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
+    """Loss and accuracy by epoch, one colour a run; training dashed, validation solid."""
+    figure, axes = _new(1, 2, 3.2)
+    for place, what, label in ((axes[0, 0], "loss", "cross-entropy"), (axes[0, 1], "accuracy", "accuracy")):
+        for colour, (name, history) in zip(PALETTE, histories.items(), strict=False):
+            place.plot(history["epoch"], history[f"train_{what}"], color=colour, linestyle="--", linewidth=1)
+            place.plot(history["epoch"], history[f"val_{what}"], color=colour, label=name)
+        place.set_xlabel("epoch (dashed: training, solid: validation)")
+        place.set_ylabel(label)
+        place.spines[["top", "right"]].set_visible(False)
+    axes[0, 1].legend(frameon=False)
+    return figure
+
+
+def confusion_matrix(confusion: np.ndarray, classes: Sequence[str]) -> Figure:
+    """Counts of images: rows are labels, columns predictions."""
+    figure = Figure(figsize=(WIDTH / 2, WIDTH / 2.6), layout="constrained")
+    axes = figure.subplots()
+    sns.heatmap(confusion, annot=True, fmt="d", cmap="Blues", cbar=False, square=True, ax=axes)
+    axes.set_xticklabels(classes, rotation=30)
+    axes.set_yticklabels(classes, rotation=0)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("label")
+    return figure
+
+
+def beside_the_paper(table: pd.DataFrame) -> Figure:
+    """Recorded accuracies, a dot a seed, beside the paper's printed figure.
+
+    `table` has a row per printed or recorded accuracy in 0..100: dataset, method, accuracy, source ("paper", "ours").
+    """
+    datasets = list(dict.fromkeys(table["dataset"]))
+    methods = list(dict.fromkeys(table["method"]))
+    figure, axes = _new(1, len(datasets), 0.9 + 0.55 * len(methods), sharey=True)
+    for place, dataset in zip(axes[0], datasets, strict=True):
+        for source, marker, colour, shift in (("paper", "D", PALETTE[1], -0.14), ("ours", "o", PALETTE[0], 0.14)):
+            rows = table[(table["dataset"] == dataset) & (table["source"] == source)]
+            height = [methods.index(method) + shift for method in rows["method"]]
+            place.scatter(rows["accuracy"], height, marker=marker, color=colour, label=source, alpha=0.8, zorder=3)
+        place.set_yticks(range(len(methods)), methods)
+        place.set_ylim(len(methods) - 0.5, -0.5)
+        place.set_xlabel("test accuracy, %")
+        place.set_title(dataset)
+        place.grid(axis="x", alpha=0.3)
+    axes[0, 0].legend(loc="lower left", fontsize=9)
+    return figure
+
+
+def png(figure: Figure, dpi: int = 80) -> bytes:
+    """Render a figure, the same bytes for the same figure."""
+    buffer = BytesIO()
+    with mpl.rc_context({"font.size": 11}):
+        figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    return buffer.getvalue()
