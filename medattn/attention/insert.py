@@ -143,7 +143,9 @@ def insert_attention(
         reference = next(module.parameters(), next(network.parameters()))
         attention.to(reference.device, reference.dtype).train(network.training)
         parent, _, child = place.rpartition(".")
-        setattr(network.get_submodule(parent), child, Attended(module, attention))
+        attended = Attended(module, attention)
+        attended.training = network.training  # the module keeps its own mode: a frozen norm stays frozen
+        setattr(network.get_submodule(parent), child, attended)
     return attention_sites(network)
 
 

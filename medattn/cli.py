@@ -1,0 +1,192 @@
+"""The command line: `medattn run`, `refresh`, `data`, `train`, `runs`, `lab`.
+
+A mistake of the user's ends with one message on stderr and exit code 2; a notebook or a training that does
+not come to its end with 1; Ctrl-C with 130. What a command needs is imported inside it: without Jupyter, all
+but `run`, `refresh` and `lab` work.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from medattn import __version__, paths
+
+GO_ON = "the training runs' finished epochs are kept: the same command goes on from there"
+
+
+def main(words: list[str] | None = None) -> int:
+    """Carry out one command; give the exit code."""
+    parser = _parser()
+    asked, further = parser.parse_known_args(words)
+    if further and asked.command is not lab:
+        parser.error(f"unrecognized arguments: {' '.join(further)}")
+    asked.further = further
+    before = signal.signal(signal.SIGTERM, _interrupt)  # a polite kill also takes a notebook's kernel along
+    try:
+        return asked.command(asked)
+    except KeyboardInterrupt:
+        return _end(130, f"interrupted; {GO_ON}" if asked.command in (run, train) else "interrupted")
+    except (ValueError, OSError) as error:
+        return _end(2, str(error))
+    except (ArithmeticError, MemoryError) as error:  # a training that diverged, or does not fit
+        return _end(1, str(error) or repr(error))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def run(asked: argparse.Namespace) -> int:
+    """Execute notebooks."""
+    from medattn import notebooks
+
+    if asked.all and (asked.notebook or asked.p or asked.paper):
+        raise ValueError("--all runs every notebook with its defaults; name a notebook for -p and --paper")
+    if not asked.all and not asked.notebook:
+        raise ValueError(f"which notebook? There are {_names()}; or --all")
+    chosen = notebooks.all_notebooks() if asked.all else [notebooks.find_notebook(n) for n in asked.notebook]
+    given = dict(_pair(text) for text in asked.p)
+    values = {n: notebooks.settings(n, given, asked.paper) for n in chosen}  # all, before the first runs
+
+    def one(notebook: notebooks.Notebook) -> str:
+        target = notebooks.run(notebook, values[notebook], asked.paper)
+        return f"notebook  {_place(target)}\n  page      {_place(target.with_suffix('.html'))}"
+
+    return _each(chosen, one)
+
+
+def refresh(asked: argparse.Namespace) -> int:
+    """Execute and normalise the committed notebooks."""
+    from medattn import notebooks
+
+    chosen = [notebooks.find_notebook(n) for n in asked.notebook] or notebooks.all_notebooks()
+    for notebook in chosen:
+        notebooks.read_parameters(notebook)
+    with notebooks.fresh_folders() as environment:
+        return _each(chosen, lambda n: "changed" if notebooks.refresh(n, environment) else "as it was")
+
+
+def data(asked: argparse.Namespace) -> int:
+    """List the data sets, or get one."""
+    from medattn import datasets
+
+    if asked.download:
+        dataset = datasets.download(asked.download, asked.size)
+        print(f"{dataset} is in {paths.data_folder()}")
+    else:
+        print(datasets.catalog().to_string(index=False))
+    return 0
+
+
+def train(asked: argparse.Namespace) -> int:
+    """Train one recipe."""
+    from medattn.training import Recipe, fit
+
+    if not asked.recipe.is_file():
+        raise ValueError(f"there is no recipe {asked.recipe}")
+    done = fit(Recipe.from_yaml(asked.recipe))
+    print(f"test accuracy {done.scores.accuracy:.4f}, AUC {done.scores.auc:.4f}; all of it in {done.folder}")
+    return 0
+
+
+def runs(asked: argparse.Namespace) -> int:
+    """List the training runs."""
+    from medattn.training import list_runs
+
+    table = list_runs()
+    print(table.to_string(index=False, na_rep="-") if len(table) else f"no runs yet in {paths.runs_folder()}")
+    return 0
+
+
+def lab(asked: argparse.Namespace) -> int:
+    """Open JupyterLab on the notebooks, for this machine only and with a token."""
+    from importlib.util import find_spec
+
+    if not find_spec("jupyterlab"):
+        raise ValueError("the laboratory needs jupyterlab: pip install 'medattn[notebooks]'")
+    words = [sys.executable, "-m", "jupyterlab", "--ip=127.0.0.1", f"--ServerApp.root_dir={paths.ROOT}"]
+    words.append("--LabApp.default_url=/lab/tree/notebooks")
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        words.append("--allow-root")  # in a container everybody is root
+    os.execv(sys.executable, [*words, *asked.further])
+
+
+def _each(chosen: list, one: Callable) -> int:
+    """Do one thing to each notebook, go on after a failure, and say at the end which failed."""
+    from medattn.notebooks import NotebookFailed
+
+    failed = []
+    for notebook in chosen:
+        print(f"{notebook.path.stem}", flush=True)
+        began = time.monotonic()
+        try:
+            result = one(notebook)
+        except NotebookFailed as error:
+            failed.append(notebook.name)
+            print(f"medattn: {error}", file=sys.stderr, flush=True)
+        else:
+            print(f"  {result}\n  done in {time.monotonic() - began:.0f} s", flush=True)
+    if len(chosen) > 1:
+        print(f"{len(chosen) - len(failed)} of {len(chosen)} notebooks came to their end")
+    return _end(1, f"failed: {', '.join(failed)}") if failed and len(chosen) > 1 else int(bool(failed))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="medattn", description="Spatial attention in medical images, to run."
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(function: Callable[[argparse.Namespace], int], says: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(function.__name__, help=says, description=function.__doc__)
+        added.set_defaults(command=function)
+        return added
+
+    words = command(run, "execute notebooks, to out/, as notebook and HTML page")
+    words.add_argument("notebook", nargs="*", help="04, solutions/04")
+    words.add_argument("--all", action="store_true", help="all notebooks and solutions, with their defaults")
+    words.add_argument("--paper", action="store_true", help="with the paper's settings (notebooks/paper/)")
+    words.add_argument("-p", action="append", default=[], metavar="NAME=VALUE", help="a parameter's value")
+    words = command(refresh, "execute the committed notebooks and keep what can be compared")
+    words.add_argument("notebook", nargs="*", help="04, solutions/04; without: all")
+    words = command(data, "list the data sets, or download one")
+    words.add_argument("--download", metavar="NAME", help="get this data set")
+    words.add_argument("--size", type=int, default=28, help="its images' side in pixels (default: 28)")
+    words = command(train, "train one recipe, or go on with it")
+    words.add_argument("recipe", type=Path, metavar="RECIPE.yaml")
+    command(runs, "list the training runs")
+    command(lab, "open JupyterLab here; further options go to it (--no-browser, --port=9999)")
+    return parser
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise ValueError(f"-p {text}: write -p name=value")
+    return name.strip(), value
+
+
+def _names() -> str:
+    from medattn.notebooks import all_notebooks
+
+    return ", ".join(notebook.name for notebook in all_notebooks()) or f"none in {paths.ROOT / 'notebooks'}"
+
+
+def _place(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _interrupt(*_) -> None:
+    raise KeyboardInterrupt
+
+
+def _end(code: int, message: str) -> int:
+    print(f"medattn: {message}", file=sys.stderr, flush=True)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

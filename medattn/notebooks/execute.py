@@ -1,0 +1,39 @@
+"""One notebook through papermill, as a process of its own: a stalled one can be killed with its kernel.
+
+`running.py` calls `COMMAND SOURCE TARGET FOLDER SECONDS`, where SECONDS is the limit of a cell, 0 for none.
+The exit code says how it ended; what failed stands in TARGET.
+"""
+
+import logging
+import sys
+
+COMMAND = [sys.executable, "-P", "-c", f"import sys, {__name__} as e; sys.exit(e.main(*sys.argv[1:]))"]
+FINISHED, FAILED, TIMED_OUT, DIED = 0, 1, 3, 4
+KERNEL_START_LIMIT = 180  # seconds; papermill's 60 are too few on a machine that is busy
+
+
+def main(source: str, target: str, folder: str, cell_limit: str) -> int:
+    """Execute `source` in `folder`, writing `target` after every cell; give the exit code."""
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+    from papermill import execute_notebook
+    from papermill.exceptions import PapermillExecutionError
+
+    logging.getLogger("papermill").setLevel(logging.ERROR)
+    try:
+        execute_notebook(
+            source,
+            target,
+            cwd=folder,
+            kernel_name="python3",
+            start_timeout=KERNEL_START_LIMIT,
+            execution_timeout=float(cell_limit) or None,
+            progress_bar={"desc": "  cells", "ncols": 80},
+            extra_arguments=["--log-level=ERROR"],  # of the kernel, which warns of every local connection
+        )
+    except PapermillExecutionError:
+        return FAILED
+    except CellTimeoutError:
+        return TIMED_OUT
+    except DeadKernelError:
+        return DIED
+    return FINISHED

@@ -1,0 +1,219 @@
+"""Training: it learns, it is reproducible, and nothing is lost when it is stopped."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from medattn.datasets import load_dataset
+from medattn.training import DivergedError, Recipe, Run, fit, list_runs, predict
+from medattn.training import fit as fit_function
+from medattn.training.fit import learning_rate
+
+FEW = {"n_train": 40, "n_val": 16, "n_test": 16}
+SHORT = Recipe(
+    dataset_options=FEW, attention="ppcr", augment="crop_flip", optimizer="adam", lr=1e-3, epochs=3, batch_size=16
+)
+FIT_MODULE = sys.modules["medattn.training.fit"]
+
+
+def numbers(run):
+    """Everything of a run that must not depend on when and how often it was stopped."""
+    return (
+        run.history.drop(columns="seconds").to_dict(),
+        run.predictions.to_dict(),
+        {name: value.tolist() for name, value in load_file(run.folder / "best.safetensors").items()},
+    )
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    return fit(SHORT, "cpu", progress=False, runs=tmp_path_factory.mktemp("runs"))
+
+
+def test_a_finished_run_holds_all_that_was_promised(unbroken):
+    names = {path.name for path in unbroken.folder.iterdir()}
+    assert names == {"recipe.yaml", "history.csv", "predictions.csv", "best.safetensors", "result.json"}
+    assert Recipe.from_yaml(unbroken.folder / "recipe.yaml") == SHORT
+    assert unbroken.history["epoch"].tolist() == [1, 2, 3]
+    assert len(unbroken.predictions) == 16
+    result = unbroken.result
+    assert result["best_epoch"] == unbroken.history["val_accuracy"].idxmax() + 1  # the earliest of the best
+    assert result["accuracy"] == unbroken.scores.accuracy
+    assert result["device"].startswith("cpu")
+    assert result["n_test"] == 16
+
+
+def test_the_saved_predictions_are_the_best_weights(unbroken):
+    network, test = unbroken.network(), unbroken.dataset().test
+    again = predict(network, test.images, SHORT)
+    saved = torch.tensor(unbroken.predictions[["p0", "p1", "p2"]].to_numpy(), dtype=torch.float32)
+    torch.testing.assert_close(again, saved, rtol=0, atol=1e-5)
+    assert unbroken.predictions["label"].tolist() == test.labels.tolist()
+
+
+def test_a_finished_run_is_never_repeated(unbroken):
+    before = {path.name: path.stat().st_mtime_ns for path in unbroken.folder.iterdir()}
+    again = fit(SHORT, "cpu", progress=False, runs=unbroken.folder.parent)
+    assert {path.name: path.stat().st_mtime_ns for path in again.folder.iterdir()} == before
+
+
+def test_same_recipe_same_bits_and_the_world_keeps_its_seed(unbroken, tmp_path):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    again = fit(SHORT, "cpu", progress=False, runs=tmp_path)
+    assert torch.equal(torch.rand(3), expected)
+    assert numbers(again) == numbers(unbroken)
+    other = fit(SHORT.replace(seed=1, epochs=1), "cpu", progress=False, runs=tmp_path)
+    assert other.history["train_loss"][0] != unbroken.history["train_loss"][0]
+
+
+def test_killed_in_the_middle_it_ends_at_the_same_numbers(unbroken, tmp_path):
+    """kill -9 after the first finished epoch, then go on."""
+    code = (
+        "import sys, torch; torch.set_num_threads(int(sys.argv[3]))\n"
+        "from medattn.training import Recipe, fit\n"
+        "fit(Recipe.from_yaml(sys.argv[1]), 'cpu', progress=False, runs=__import__('pathlib').Path(sys.argv[2]))"
+    )
+    run = Run.of(SHORT, tmp_path)
+    command = [sys.executable, "-c", code, SHORT.to_yaml(), str(tmp_path), str(torch.get_num_threads())]
+    process = subprocess.Popen(command)
+    deadline = time.monotonic() + 120
+    while not (run.folder / "history.csv").exists() and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not run.finished
+    assert 1 <= len(run.history) < 3
+    subprocess.run(command, check=True, timeout=300)
+    assert numbers(run) == numbers(unbroken)
+
+
+@pytest.mark.parametrize("moment", ["save_weights", "write_whole"])
+def test_stopped_while_writing_it_ends_at_the_same_numbers(unbroken, tmp_path, monkeypatch, moment):
+    """The second epoch's write fails: the epoch is repeated, and no half-written file is left."""
+    calls, original = [], getattr(FIT_MODULE, moment)
+
+    def stops(*arguments):
+        calls.append(arguments)
+        if len(calls) == (2 if moment == "save_weights" else 4):
+            raise KeyboardInterrupt
+        return original(*arguments)
+
+    recipe = SHORT.replace(select="loss")  # improves every epoch or not: whichever, the numbers are the same
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(FIT_MODULE, moment, stops)
+        fit(recipe if moment == "save_weights" else SHORT, "cpu", progress=False, runs=tmp_path)
+        raise KeyboardInterrupt  # a run whose loss improved only once has nothing to stop
+    if moment == "write_whole":
+        run = fit(SHORT, "cpu", progress=False, runs=tmp_path)
+        assert numbers(run) == numbers(unbroken)
+        assert not [path for path in run.folder.iterdir() if path.name.startswith(".")]
+    else:
+        assert fit(recipe, "cpu", progress=False, runs=tmp_path).finished
+
+
+def test_cutting_a_batch_in_two_gives_the_same_step():
+    """Without batch norm (its statistics are those of the part), the gradients are the same."""
+    images, labels = torch.randint(0, 256, (12, 1, 4, 4), dtype=torch.uint8), torch.randint(0, 3, (12,))
+    from medattn.datasets import Split
+
+    results = []
+    for accumulate in (1, 3):
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+        optimizer = torch.optim.SGD(network.parameters(), 0.1)
+        recipe = Recipe(batch_size=12, accumulate=accumulate, channels_last=False)
+        row = FIT_MODULE._train_epoch(
+            network, optimizer, Split(images, labels), recipe, 1, FIT_MODULE.tqdm(disable=True)
+        )
+        results.append((network[1].weight.detach().clone(), row["train_loss"]))
+    torch.testing.assert_close(results[0][0], results[1][0])
+    assert results[0][1] == pytest.approx(results[1][1], abs=1e-6)
+
+
+def test_the_schedule_divides_every_lr_step_epochs():
+    recipe = Recipe(lr=0.1)
+    assert [round(learning_rate(recipe, epoch), 6) for epoch in (1, 40, 41, 80, 81, 150)] == [
+        0.1, 0.1, 0.01, 0.01, 0.001, 0.0001,
+    ]  # fmt: skip
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_place_and_keeps_the_last_good_state(tmp_path, monkeypatch):
+    original = FIT_MODULE.learning_rate
+    monkeypatch.setattr(FIT_MODULE, "learning_rate", lambda r, e: original(r, e) if e < 2 else float("inf"))
+    recipe = SHORT.replace(optimizer="sgd")
+    with pytest.raises(DivergedError, match=r"epoch 2, step \d of 3 is .*smaller lr than 0.001; .*after epoch 1 is kept"):
+        fit(recipe, "cpu", progress=False, runs=tmp_path)
+    monkeypatch.undo()
+    state = torch.load(Run.of(recipe, tmp_path).folder / "resume.pt", weights_only=True)
+    assert len(state["history"]) == 1
+    assert all(value.isfinite().all() for value in state["network"].values() if value.is_floating_point())
+    assert fit(recipe, "cpu", progress=False, runs=tmp_path).finished  # the cause mended, it goes on
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("can't allocate memory")])
+def test_out_of_memory_says_what_to_try(tmp_path, monkeypatch, error):
+    def full(*_arguments):
+        raise error
+
+    monkeypatch.setattr(FIT_MODULE, "_train_epoch", full)
+    with pytest.raises(MemoryError, match="16 images at a time at 28 px: try accumulate=2 .* or batch_size=8"):
+        fit(SHORT, "cpu", progress=False, runs=tmp_path)
+
+
+def test_other_errors_are_passed_on(tmp_path, monkeypatch):
+    def broken(*_arguments):
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr(FIT_MODULE, "_train_epoch", broken)
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        fit_function(SHORT, "cpu", progress=False, runs=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"precision": "bf16"}, {"channels_last": False}, {"accumulate": 2}, {"select": "auc"}, {"normalise": "imagenet"},
+     {"network": "googlenet", "attention_where": ["inception5b"], "size": 64, "batch_size": 8}],
+)  # fmt: skip
+def test_every_way_of_training_comes_to_its_end(tmp_path, changes):
+    recipe = SHORT.replace(epochs=1, dataset_options={"n_train": 16, "n_val": 8, "n_test": 8}, **changes)
+    run = fit(recipe, "cpu", progress=False, runs=tmp_path)
+    assert run.finished
+    assert run.history["train_loss"].notna().all()
+
+
+def test_an_unbegun_run_says_so_and_runs_are_listed(unbroken, tmp_path):
+    with pytest.raises(FileNotFoundError, match="has no history.csv: it is not begun; fit"):
+        Run.of(SHORT, tmp_path).history  # noqa: B018
+    table = list_runs(unbroken.folder.parent)
+    assert table["state"].tolist() == ["finished"]
+    assert table["epochs"].tolist() == ["3/3"]
+    assert table["accuracy"][0] == json.loads((unbroken.folder / "result.json").read_text())["accuracy"]
+    assert list_runs(tmp_path).empty
+
+
+def test_a_tiny_set_is_learnt_by_heart(tmp_path):
+    """The loop does train: 24 images, no augmentation, are classified correctly after a few epochs."""
+    options = {"n_train": 24, "n_val": 8, "n_test": 8}
+    recipe = Recipe(
+        dataset_options=options, attention="ppcr", optimizer="adam", lr=1e-3, epochs=12, batch_size=8, weight_decay=0.0
+    )
+    run = fit(recipe, "cpu", progress=False, runs=tmp_path)
+    assert run.history["train_accuracy"].iloc[-1] > 0.9
+    assert isinstance(run.history, pd.DataFrame)
+
+
+def test_the_recipe_decides_the_data(tmp_path):
+    run = fit(SHORT.replace(epochs=1), "cpu", progress=False, runs=tmp_path)
+    data = load_dataset("phantoms", 28, **FEW)
+    assert torch.equal(run.dataset().train.images, data.train.images)

@@ -1,0 +1,227 @@
+"""Attention in networks: where it sits, what stays as it was, and what is refused."""
+
+import copy
+import logging
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+from torch.testing import assert_close
+
+from medattn.attention import PPCR, attention_sites, insert_attention, resize_attention
+from medattn.networks import build_network
+
+LAST_BLOCKS = [
+    ("resnet18", 8, "layer1.0.bn2", 64),
+    ("resnet50", 16, "layer1.0.bn3", 256),
+    ("resnext50_32x4d", 16, "layer1.0.bn3", 256),
+    ("regnet_y_400mf", 16, "trunk_output.block1.block1-0.f.c", 48),
+    ("timm:resnet18", 8, "layer1.0.bn2", 64),
+    ("timm:resnet26d", 8, "layer1.0.bn3", 256),
+    ("timm:seresnet50", 16, "layer1.0.bn3", 256),
+    ("timm:regnety_002", 13, "s1.b1.conv3", 24),
+]
+
+
+@pytest.mark.parametrize(("name", "n_sites", "first", "channels"), LAST_BLOCKS)
+def test_one_module_after_the_last_norm_of_every_residual_block(name, n_sites, first, channels):
+    network = build_network(name, 5, size=64)
+    sites = insert_attention(network, "ppcr", 64)
+    assert len(sites) == n_sites
+    assert (sites[0].name, sites[0].channels) == (first, channels)
+    assert network.eval()(torch.randn(2, 3, 64, 64)).shape == (2, 5)
+
+
+@pytest.mark.parametrize(("name", "size", "extra"), [("resnet18", 224, 58_310), ("resnet50", 224, 97_069),
+                                                     ("resnet18", 28, 14_630), ("resnet50", 28, 24_346),
+                                                     ("resnet18", 32, 19_040), ("resnet50", 32, 31_696)])  # fmt: skip
+def test_extra_parameters_are_those_of_equation_8(name, size, extra):
+    network = build_network(name, 5, size=size)
+    before = sum(p.numel() for p in network.parameters())
+    insert_attention(network, "ppcr", size)
+    assert sum(p.numel() for p in network.parameters()) - before == extra
+
+
+def test_the_place_is_before_the_shortcut_is_added():
+    """A block computes relu(ppcr(bn2(...)) + shortcut), with PPCR = 1/2 at the start."""
+    network = build_network("resnet18", 2, size=28).eval()
+    for module in network.modules():  # an untrained batch norm, made visible
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight)
+            nn.init.uniform_(module.bias)
+    block = copy.deepcopy(network.layer2[0])
+    insert_attention(network, "ppcr", 28)
+    x = torch.randn(2, 64, 28, 28)
+    branch = block.bn2(block.conv2(block.relu(block.bn1(block.conv1(x)))))
+    assert_close(network.layer2[0](x), torch.relu(0.5 * branch + block.downsample(x)))
+
+
+def test_insertion_keeps_weights_mode_and_device_type():
+    network = build_network("resnet18", 2, size=28).double().eval()
+    weights = {name: value.clone() for name, value in network.state_dict().items()}
+    insert_attention(network, "ppcr", 28)
+    kept = {name.replace(".module.", "."): value for name, value in network.state_dict().items()}
+    assert all(torch.equal(kept[name], value) for name, value in weights.items())
+    assert all(site.module.integrate.weight.dtype == torch.float64 for site in attention_sites(network))
+    assert not any(module.training for module in network.modules())
+
+
+@pytest.mark.parametrize(
+    ("name", "where", "n_sites"),
+    [
+        ("vgg11", nn.MaxPool2d, 5),
+        ("googlenet", "inception5b", 1),
+        ("densenet121", ["features.denseblock1", "features.norm5"], 2),
+        ("mobilenet_v2", "features.18", 1),
+        ("efficientnet_b0", "features.8", 1),
+        ("convnext_tiny", "features.7", 1),
+    ],
+)
+def test_networks_without_residual_blocks_take_where(name, where, n_sites):
+    network = build_network(name, 3, in_channels=1, size=64)
+    sites = insert_attention(network, "ppcr", 64, where=where)
+    assert len(sites) == n_sites
+    assert network.eval()(torch.randn(2, 1, 64, 64)).shape == (2, 3)
+
+
+def test_images_need_not_be_square():
+    network = build_network("resnet18", 2, size=28)
+    sites = insert_attention(network, "ppcr", (28, 44))
+    assert [site.size for site in sites][::2] == [(28, 44), (14, 22), (7, 11), (4, 6)]
+    assert network(torch.randn(2, 3, 28, 44)).shape == (2, 2)
+
+
+def test_resize_attention_follows_the_network():
+    network = build_network("resnet18", 2, size=28)
+    insert_attention(network, "ppcr", 28)
+    x = torch.randn(1, 3, 56, 56)
+    with pytest.raises(ValueError, match="resize_weights"):
+        network.eval()(x)
+    assert [site.size[0] for site in resize_attention(network, 56)][::2] == [56, 28, 14, 7]
+    assert network(x).shape == (1, 2)
+
+
+def test_a_whole_network_compiles_exports_and_copies():
+    torch.manual_seed(0)
+    network = build_network("resnet18", 2, size=28).eval()
+    for site in insert_attention(network, "ppcr", 28):
+        nn.init.normal_(site.module.integrate.weight)
+    x = torch.randn(2, 3, 28, 28)
+    expected = network(x)
+    assert_close(torch.export.export(network, (x,)).module()(x), expected)
+    assert torch.equal(copy.deepcopy(network)(x), expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"name": "pcpr"}, "attention 'pcpr' is unknown; there are .*ppcr"),
+        ({"where": "layer9"}, "where='layer9' is no module of ResNet"),
+        ({"where": nn.LayerNorm}, "where=LayerNorm: ResNet has no such module"),
+        ({"where": "fc"}, r"fc gives \(1, 2\), not a feature map"),
+        ({"scales": (1, 3)}, "channels=64 is not divisible by 3"),
+    ],
+)
+def test_what_cannot_be_inserted_is_said_and_nothing_changes(options, said):
+    network = build_network("resnet18", 2, size=28)
+    names = [name for name, _ in network.named_modules()]
+    with pytest.raises(ValueError, match=said):
+        insert_attention(network, **({"name": "ppcr", "size": 28} | options))
+    assert [name for name, _ in network.named_modules()] == names
+
+
+def test_a_misspelt_option_is_refused():
+    with pytest.raises(TypeError, match="scale"):
+        insert_attention(build_network("resnet18", 2, size=28), "ppcr", 28, scale=(1, 2))
+
+
+def test_inserting_twice_and_no_known_block_are_errors():
+    network = build_network("resnet18", 2, size=28)
+    insert_attention(network, "ppcr", 28)
+    with pytest.raises(ValueError, match="has attention already"):
+        insert_attention(network, "ppcr", 28)
+    with pytest.raises(ValueError, match="VGG has no residual block .* where="):
+        insert_attention(build_network("vgg11", 2), "ppcr", 224)
+
+
+# --- networks ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("size", "stride", "map_side"), [(28, 1, 28), (64, 1, 64), (65, 2, 17), (224, 2, 56)])
+def test_the_stem_fits_the_image_and_says_so(size, stride, map_side, caplog):
+    with caplog.at_level(logging.INFO, "medattn.networks"):
+        network = build_network("resnet18", 2, size=size)
+    assert network.conv1.stride == (stride, stride)
+    assert insert_attention(network, "ppcr", size)[0].size == (map_side, map_side)
+    assert ("3x3" if stride == 1 else "usual stem") in caplog.text
+
+
+def test_the_stem_can_be_told_otherwise():
+    assert build_network("resnet18", 2, size=28, stem="usual").conv1.kernel_size == (7, 7)
+    assert build_network("timm:resnet26d", 2, size=224, stem="small").conv1.kernel_size == (3, 3)
+    with pytest.raises(ValueError, match="stem='tiny' is unknown"):
+        build_network("resnet18", 2, stem="tiny")
+    with pytest.raises(ValueError, match="stem='small' is for ResNet-like networks; vgg11"):
+        build_network("vgg11", 2, stem="small")
+
+
+def test_parameter_counts_are_the_papers():
+    """Tables 1 and 2: 11.18M and 23.52M for 7 classes at 224 px; 11.17M and 23.51M for 5 classes at 28 px."""
+    for name, n_classes, size, printed in [("resnet18", 7, 224, 11.18), ("resnet50", 7, 224, 23.52),
+                                           ("resnet18", 5, 28, 11.17), ("resnet50", 5, 28, 23.51)]:  # fmt: skip
+        count = sum(p.numel() for p in build_network(name, n_classes, size=size).parameters())
+        assert round(count / 1e6, 2) == printed
+
+
+@pytest.mark.parametrize("name", ["resnet17", "timm:resnet17", "fasterrcnn_resnet50_fpn"])
+def test_unknown_networks_are_refused_with_near_names(name):
+    with pytest.raises(ValueError, match="resnet"):
+        build_network(name, 2)
+
+
+@pytest.fixture
+def weights_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
+    (tmp_path / "checkpoints").mkdir()
+    return tmp_path / "checkpoints"
+
+
+def test_pretrained_weights_come_from_their_file_and_the_heads_are_new(weights_folder):
+    source = torchvision.models.resnet18(num_classes=1000)
+    file = torchvision.models.ResNet18_Weights.DEFAULT.url.rsplit("/", 1)[1]
+    torch.save(source.state_dict(), weights_folder / file)
+    network = build_network("resnet18", 3, in_channels=1, size=224, pretrained=True).eval()
+    assert torch.equal(network.layer4[1].conv2.weight, source.layer4[1].conv2.weight)
+    assert network.fc.out_features == 3
+    grey = torch.randn(1, 1, 32, 32)
+    assert_close(network.conv1(grey), source.conv1(grey.expand(1, 3, 32, 32)), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "timm:resnet18"])
+def test_without_a_network_connection_the_place_for_the_file_is_said(name, weights_folder, monkeypatch):
+    def refused(*_arguments, **_options):
+        raise OSError("no network")
+
+    monkeypatch.setattr("urllib.request.urlopen", refused)
+    monkeypatch.setattr("torch.hub.urlopen", refused)
+    monkeypatch.setattr("timm.models._builder.load_state_dict_from_hf", refused)
+    monkeypatch.setattr("timm.models._builder.load_state_dict_from_url", refused)
+    with pytest.raises(FileNotFoundError, match=r"put it at .*checkpoints.*pretrained=False"):
+        build_network(name, 2, pretrained=True)
+
+
+def test_timm_weights_come_from_their_file(weights_folder):
+    import timm
+    from safetensors.torch import save_file
+
+    source = timm.create_model("resnet10t", num_classes=1000)
+    save_file(source.state_dict(), weights_folder / "timm_resnet10t.safetensors")
+    network = build_network("timm:resnet10t", 3, pretrained=True)
+    assert torch.equal(network.layer4[0].conv1.weight, source.layer4[0].conv1.weight)
+    assert network.fc.out_features == 3
+
+
+def test_ppcr_is_found_at_its_site():
+    network = build_network("resnet18", 2, size=28)
+    assert all(isinstance(site.module, PPCR) for site in insert_attention(network, "ppcr", 28))

@@ -1,0 +1,103 @@
+"""A recipe: its identity, its way to YAML and back, and what it refuses."""
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medattn.training import Recipe
+
+
+def test_the_paper_settings_are_the_defaults():
+    recipe = Recipe()
+    assert (recipe.optimizer, recipe.batch_size, recipe.epochs) == ("sgd", 32, 150)
+    assert (recipe.lr_step, recipe.lr_factor) == (40, 0.1)
+
+
+def test_it_is_frozen_and_hashable():
+    recipe = Recipe(dataset_options={"n_train": 4})
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        recipe.seed = 1
+    assert {recipe: 1}[Recipe(dataset_options={"n_train": 4})] == 1
+
+
+recipes = st.builds(
+    Recipe,
+    dataset=st.sampled_from(["phantoms", "breastmnist", "npz:/some/where/My set.npz"]),
+    size=st.integers(1, 512),
+    dataset_options=st.dictionaries(st.text("abc_", min_size=1), st.one_of(st.integers(), st.booleans(), st.text())),
+    attention=st.just("ppcr"),
+    attention_options=st.just({"scales": (1, 2), "norm": "pixel"}),
+    attention_where=st.one_of(st.none(), st.just(("layer1", "layer2"))),
+    lr=st.floats(1e-8, 10),
+    seed=st.integers(0, 2**31),
+    compile=st.booleans(),
+)
+
+
+@given(recipes)
+def test_yaml_gives_the_same_recipe_and_the_same_identity(recipe):
+    again = Recipe.from_yaml(recipe.to_yaml())
+    assert again == recipe
+    assert again.run_id == recipe.run_id
+    assert "/" not in recipe.run_id
+
+
+def test_every_field_is_part_of_the_identity():
+    changed = {
+        "dataset": "digits", "size": 32, "dataset_options": {"n_train": 3}, "augment": "flip", "normalise": "imagenet",
+        "network": "resnet50", "pretrained": True, "stem": "usual", "attention": "ppcr",
+        "attention_options": {"init": 1.0}, "attention_where": ["layer1"], "optimizer": "adam", "lr": 0.1,
+        "momentum": 0.5, "weight_decay": 0.0, "lr_step": 10, "lr_factor": 0.5, "epochs": 2, "batch_size": 8,
+        "accumulate": 2, "precision": "bf16", "channels_last": False, "compile": True, "select": "auc", "seed": 3,
+    }  # fmt: skip
+    assert set(changed) == {field.name for field in dataclasses.fields(Recipe)}
+    base = Recipe(attention="ppcr")
+    ids = {base.replace(**{name: value}).run_id for name, value in changed.items() if name != "attention"}
+    assert len(ids | {base.run_id, Recipe().run_id}) == len(changed) + 1
+
+
+def test_options_come_in_any_order_and_as_lists_or_tuples():
+    one = Recipe(attention="ppcr", attention_options={"scales": (1, 2), "norm": "pixel"})
+    other = Recipe(attention="ppcr", attention_options={"norm": "pixel", "scales": [1, 2]})
+    assert one == other
+    assert one.run_id == other.run_id
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"epochs": 0}, "epochs=0 must be 1 or more"),
+        ({"epochs": "3"}, "epochs='3' must be a value of type int"),
+        ({"epochs": True}, "epochs=True must be a value of type int"),
+        ({"lr": float("nan")}, "lr=nan must be above 0"),
+        ({"lr": 0}, "lr=0.0 must be above 0"),
+        ({"seed": -1}, "seed=-1 must be 0 or more"),
+        ({"optimizer": "lamb"}, "optimizer='lamb' is unknown; there are sgd, adam"),
+        ({"attention": "spa?"}, "attention='spa[?]' is unknown; there are none, ppcr"),
+        ({"augment": "mixup"}, "augment='mixup' is unknown; there are none"),
+        ({"precision": "fp8"}, "there are float32, bf16"),
+        ({"stem": "tiny"}, "stem='tiny' is unknown"),
+        ({"accumulate": 3}, "accumulate=3 does not divide batch_size=32"),
+        ({"attention_options": {"init": 1}}, "attention='none' was given"),
+        ({"attention": "ppcr", "attention_where": "layer1"}, "attention_where='layer1' must be a list"),
+        ({"dataset_options": [1]}, "dataset_options=.1. must be a mapping"),
+        ({"dataset_options": {"a": object()}}, "an option's value is a number"),
+    ],
+)
+def test_what_is_wrong_is_named_with_what_is_allowed(fields, said):
+    with pytest.raises(ValueError, match=said):
+        Recipe(**fields)
+
+
+def test_yaml_is_read_forgivingly_and_refused_clearly(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("lr: 1e-3\nepochs: 2\n")
+    assert Recipe.from_yaml(path) == Recipe(lr=0.001, epochs=2)
+    with pytest.raises(ValueError, match="no field 'learning_rate'; there are dataset, size"):
+        Recipe.from_yaml("learning_rate: 1")
+    with pytest.raises(ValueError, match="list of 'field: value'"):
+        Recipe.from_yaml("just words")
+    with pytest.raises(ValueError, match="lr='fast' must be a value of type float"):
+        Recipe.from_yaml("lr: fast")

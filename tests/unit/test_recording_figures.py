@@ -1,0 +1,152 @@
+"""Recording from outside, and every figure drawn from what was recorded."""
+
+import gc
+
+import matplotlib.image
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from medattn import figures
+from medattn.attention import insert_attention
+from medattn.networks import build_network
+from medattn.recording import last_of_each_stage, record, record_images
+from medattn.teaching import show, within
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    network = build_network("resnet18", 3, size=28).eval()
+    for site in insert_attention(network, "ppcr", 28):
+        nn.init.normal_(site.module.integrate.weight)
+    return network
+
+
+@pytest.fixture(scope="module")
+def images():
+    return torch.randint(0, 256, (5, 3, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def n_hooks(network):
+    return sum(len(module._forward_hooks) for module in network.modules())
+
+
+def test_what_is_recorded_satisfies_the_equations(network, images):
+    seen = record_images(network, images)
+    assert len(seen) == 8
+    for recorded in seen.values():
+        t = recorded.before
+        t_hat = (t - t.mean(1, keepdim=True)) / (t.var(1, correction=0, keepdim=True) + 1e-5).sqrt()
+        assert_close(recorded.after, t_hat, rtol=1e-4, atol=1e-5)
+        assert_close(recorded.attention, torch.sigmoid((recorded.weights * t_hat).sum(1)), rtol=1e-4, atol=1e-5)
+        assert recorded.map(28).shape == (5, 28, 28)
+
+
+def test_batches_are_joined_in_order_and_the_output_is_untouched(network, images):
+    whole, parts = record_images(network, images), record_images(network, images, batch_size=2)
+    for name in whole:
+        assert_close(whole[name].attention, parts[name].attention, rtol=1e-4, atol=1e-5)
+    x = torch.randn(2, 3, 28, 28)
+    expected = network(x)
+    with record(network):
+        assert torch.equal(network(x), expected)
+
+
+def test_hooks_go_on_exit_and_on_error_and_the_mode_is_put_back(network, images):
+    network.train()
+    record_images(network, images[:2])
+    assert network.training
+    network.eval()
+    with pytest.raises(RuntimeError, match="on purpose"), record(network):
+        raise RuntimeError("on purpose")
+    assert n_hooks(network) == 0
+
+
+def test_nothing_is_kept_alive(network, images):
+    def tensors():
+        gc.collect()
+        return sum(isinstance(thing, torch.Tensor) for thing in gc.get_objects())
+
+    record_images(network, images)
+    before = tensors()
+    for _ in range(3):
+        record_images(network, images)
+    assert tensors() <= before
+
+
+def test_maps_alone_leave_the_contexts_out(network, images):
+    seen = record_images(network, images, contexts=False)
+    assert all(recorded.before.numel() == 0 < recorded.attention.numel() for recorded in seen.values())
+
+
+def test_a_network_without_ppcr_is_refused():
+    with pytest.raises(ValueError, match="has no PPCR to record"), record(build_network("resnet18", 2)):
+        pass
+
+
+def drawn(network, images):
+    seen = record_images(network, images)
+    stages = last_of_each_stage(seen)
+    assert list(stages) == ["layer1", "layer2", "layer3", "layer4"]
+    maps = {name: stage.map(28) for name, stage in stages.items()}
+    masks = torch.zeros(5, 28, 28, dtype=torch.bool)
+    masks[:, 4:9, 10:14] = True
+    first = stages["layer1"]
+    history = pd.DataFrame({"epoch": [1, 2], "train_loss": [1, 0.5], "val_loss": [1.1, 0.8],
+                            "train_accuracy": [0.5, 0.6], "val_accuracy": [0.4, 0.5]})  # fmt: skip
+    table = pd.DataFrame({"dataset": "set", "method": ["none", "PPCR"] * 2, "accuracy": [80, 82, 81.5, 80.5],
+                          "source": ["paper", "paper", "ours", "ours"]})  # fmt: skip
+    yield "image_grid", figures.image_grid(images, ["a", "b", "c", "d", "e"], masks)
+    yield "grey_grid", figures.image_grid(images[:, :1], list("abcde"))
+    yield "method_maps", figures.method_maps(images[:2], maps, masks[:2], ["a", "b"])
+    yield "stage_maps", figures.stage_maps(
+        images[0], {n: m[0] for n, m in maps.items()}, {n: s.attention for n, s in stages.items()}, masks[0]
+    )
+    yield "context_distributions", figures.context_distributions(first.before, first.after)
+    yield "weight_distributions", figures.weight_distributions({n: s.weights for n, s in stages.items()})
+    yield "contexts_of_image", figures.contexts_of_image(first.before[0])
+    yield "contexts_signed", figures.contexts_of_image(first.after[0], signed=True)
+    yield "pixel_walk", figures.pixel_walk(
+        first.before[0, :, 5, 5], first.after[0, :, 5, 5], first.weights[:, 5, 5]
+    )
+    yield "training_curves", figures.training_curves({"plain": history, "PPCR": history})
+    yield "confusion_matrix", figures.confusion_matrix(np.array([[3, 1], [0, 4]]), ["benign", "malignant"])
+    yield "beside_the_paper", figures.beside_the_paper(table)
+
+
+def test_every_figure_is_drawn_the_same_twice_and_is_not_blank(network, images, tmp_path):
+    for (name, figure), (_, again) in zip(drawn(network, images), drawn(network, images), strict=True):
+        data = figures.png(figure)
+        assert data == figures.png(again), name
+        (tmp_path / "figure.png").write_bytes(data)
+        pixels = matplotlib.image.imread(tmp_path / "figure.png")
+        assert pixels.std() > 0.03, name
+        assert pixels.shape[1] <= 800, f"{name} is wider than a notebook's column"
+
+
+def test_pixel_walk_says_the_gate_that_the_network_used(network, images):
+    recorded = record_images(network, images)["layer1.0.bn2"]
+    figure = figures.pixel_walk(recorded.before[0, :, 3, 4], recorded.after[0, :, 3, 4], recorded.weights[:, 3, 4])
+    assert f"gate G = {recorded.attention[0, 3, 4]:.2f}" in figure.axes[3].get_xlabel()
+
+
+def test_context_names_follow_the_scales():
+    assert figures.context_names((1, 2)) == ["1/1", "1/2", "2/2"]
+
+
+def test_within_prints_a_fixed_line_or_raises_with_the_value(capsys):
+    within("accuracy", 0.83, 0.8, 0.05)
+    assert capsys.readouterr().out == "accuracy is within 0.8 ± 0.05\n"
+    for value in (0.9, float("nan")):
+        with pytest.raises(AssertionError, match=f"accuracy is {value:.4g}, not within"):
+            within("accuracy", value, 0.8, 0.05)
+
+
+def test_show_prints_the_caption_and_needs_no_pyplot(capsys):
+    pytest.importorskip("IPython")
+    show(figures.confusion_matrix(np.eye(2, dtype=int), ["a", "b"]), "Two counts.")
+    assert "Two counts." in capsys.readouterr().out
