@@ -1,0 +1,59 @@
+# The project's remote control. Every target sets up .venv first, once; a set-up that was interrupted is repeated.
+# Another Python than the first suitable one: PYTHON=python3.12 make ...
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+CANDIDATES := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11 python)
+SUITABLE := import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lab notebooks refresh lint lock clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(READY)  ## run notebook 00 on generated images, and say where the result is
+	@$(BIN)/medattn run 00
+	@echo "Open the page above in a browser, or go on in JupyterLab: make lab"
+
+test: lint  ## lint, all tests, and every notebook compared with its committed outputs
+	$(BIN)/python -m pytest tests
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+	echo "Every notebook, compared with its committed outputs" && \
+	MEDATTN_RUNS=$$folder/runs MEDATTN_DATA=$$folder/data IPYTHONDIR=$$folder/ipython \
+	$(BIN)/python -m pytest -p no:cacheprovider --nbval --nbval-current-env --nbval-cell-timeout 600 notebooks
+
+lab: $(READY)  ## open JupyterLab on the notebooks: on this machine only, with a token
+	@$(BIN)/medattn lab
+
+notebooks: $(READY)  ## execute all notebooks to out/
+	@$(BIN)/medattn run --all
+
+refresh: $(READY)  ## execute the committed notebooks anew and normalise them
+	$(BIN)/ruff format notebooks
+	@$(BIN)/medattn refresh
+
+lint: $(READY)  ## check the style of code and notebooks
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+lock:  ## renew requirements.lock from pyproject.toml (needs uv)
+	uv lock --quiet --fork-strategy fewest
+	@new=$$(uv export --frozen --all-extras --no-hashes --no-emit-project --no-annotate --no-header) && \
+	{ head -1 requirements.lock; echo "$$new"; } > uv.lock && mv uv.lock requirements.lock
+
+clean:  ## remove what the runs of notebooks and tests left; not .venv, not data/
+	rm -rf out build .pytest_cache .ruff_cache .hypothesis
+	find medattn tests notebooks \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml requirements.lock
+	@$(BIN)/python -c 'import pip; $(SUITABLE)' 2>/dev/null || { \
+	for python in $(CANDIDATES); do "$$python" -c '$(SUITABLE)' 2>/dev/null && break; python=; done; \
+	if [ -z "$$python" ]; then \
+	echo "medattn needs Python 3.11 to 3.14 with venv; not so: $(CANDIDATES). Another one: PYTHON=path make ..." >&2; \
+	exit 1; fi; \
+	echo "Setting up $(VENV) with $$("$$python" --version); PyTorch is large (5 GB), this takes a few minutes"; \
+	"$$python" -m venv --clear $(VENV); }
+	$(BIN)/python -m pip install --disable-pip-version-check -c requirements.lock -e '.[dev]'
+	@touch $@
