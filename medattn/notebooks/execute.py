@@ -6,6 +6,8 @@ The exit code says how it ended; what failed stands in TARGET.
 
 import logging
 import sys
+import time
+from threading import Thread
 
 COMMAND = [sys.executable, "-P", "-c", f"import sys, {__name__} as e; sys.exit(e.main(*sys.argv[1:]))"]
 FINISHED, FAILED, TIMED_OUT, DIED = 0, 1, 3, 4
@@ -19,6 +21,7 @@ def main(source: str, target: str, folder: str, cell_limit: str) -> int:
     from papermill.exceptions import PapermillExecutionError
 
     logging.getLogger("papermill").setLevel(logging.ERROR)
+    Thread(target=_tick, daemon=True).start()
     try:
         execute_notebook(
             source,
@@ -37,3 +40,13 @@ def main(source: str, target: str, folder: str, cell_limit: str) -> int:
     except DeadKernelError:
         return DIED
     return FINISHED
+
+
+def _tick() -> None:
+    """Let the clock of papermill's progress bar run on during a long cell."""
+    from tqdm.auto import tqdm
+
+    while True:
+        time.sleep(1 if sys.stderr.isatty() else 60)
+        for bar in list(getattr(tqdm, "_instances", ())):
+            bar.refresh()

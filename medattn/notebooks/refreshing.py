@@ -48,12 +48,10 @@ def refresh(notebook: Notebook, environment: Mapping[str, str] | None = None) ->
 
 @contextmanager
 def fresh_folders() -> Iterator[dict[str, str]]:
-    """Give an environment with new, empty run and data folders, for outputs that do not depend on either."""
+    """Give an environment with new, empty folders, for outputs that depend on nothing of this machine's."""
     with TemporaryDirectory() as folder:
-        yield os.environ | {
-            "MEDATTN_RUNS": str(Path(folder) / "runs"),
-            "MEDATTN_DATA": str(Path(folder) / "data"),
-        }
+        names = {"MEDATTN_RUNS": "runs", "MEDATTN_DATA": "data", "IPYTHONDIR": "ipython"}
+        yield os.environ | {variable: str(Path(folder) / name) for variable, name in names.items()}
 
 
 def code_hash(content: Mapping[str, Any]) -> str:
