@@ -1,25 +1,175 @@
-"""Augmentation as batched, seeded tensor code on the training device."""
+"""Augmentation of whole batches on the device they lie on, seeded, with parameters drawn for each image.
+
+Paper: Zhang et al., "PPCR", 2023, section 4.1: on ISIC2018 "the same data augmentation strategy in literature [30]"
+(Liu et al., "ACPL", 2022); on CIFAR padding by four pixels and random crops; on MedMNIST none.
+Differs from the paper: neither text gives the strengths of the ISIC recipe. The crop's share of the area, 0.2 to 1,
+and the horizontal flip are those of the code ACPL's authors published, which stops there; vertical flip, colour
+jitter, rotation and blur are this project's choice of strengths (the constants below). Rotation, flips and resized
+crop are one bilinear resampling, mirrored at the border, in place of one after the other; hue turns in the YIQ plane.
+"""
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
+from torch.nn import functional as F
 
-NORMALISE = {  # mean and deviation per channel, of values in 0..1
+NORMALISE: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
     "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),  # MedMNIST's
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
 
+PADDING = 4  # pixels on each side before the crop (He et al. 2016, section 4.2)
+CROP_AREA = (0.2, 1.0)  # share of the image's area (ACPL's code)
+CROP_RATIO = (3 / 4, 4 / 3)  # width / height (torchvision's default)
+ROTATION = 30.0  # degrees, either way
+BRIGHTNESS = CONTRAST = SATURATION = 0.2  # factors 0.8 to 1.2
+HUE = 18.0  # degrees, either way
+BLUR_SHARE = 0.5  # of the images
+BLUR_SIGMA = (0.1 / 224, 2.0 / 224)  # of the image's side: 0.1 to 2 pixels at 224
+
+_TO_YIQ = ((0.299, 0.587, 0.114), (0.596, -0.274, -0.322), (0.211, -0.523, 0.312))
+
 
 def to_float(images: Tensor, normalise: str) -> Tensor:
-    """Scale uint8 (N, C, H, W) to float32 in 0..1 and standardise it; grey images take the mean of three channels."""
-    mean, std = (torch.tensor(values, device=images.device) for values in NORMALISE[normalise])
-    if images.shape[1] == 1:
-        mean, std = mean.mean(0, keepdim=True), std.mean(0, keepdim=True)
-    return (images.float() / 255 - mean[:, None, None]) / std[:, None, None]
+    """Give uint8 images (N, C, H, W) as float32, scaled to 0..1 and normalised by a name of NORMALISE.
+
+    One-channel images take the mean of the three channels' values. Raises ValueError for an unknown name.
+    """
+    mean, std = _statistics(normalise, images.shape[1], images.device)
+    return images.float().div_(255).sub_(mean).div_(std)
 
 
-def unchanged(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Give the images as they are."""
+@lru_cache  # so that no step of a training waits for three numbers to reach the device
+def _statistics(normalise: str, channels: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    if normalise not in NORMALISE:
+        raise ValueError(f"normalise={normalise!r} is not one of {', '.join(NORMALISE)}")
+    if channels not in (1, 3):
+        raise ValueError(f"images have {channels} channels: normalise needs 1 or 3")
+    mean, std = torch.tensor(NORMALISE[normalise], device=device).view(2, 3, 1, 1)
+    if channels == 1:
+        return mean.mean(0, keepdim=True), std.mean(0, keepdim=True)
+    return mean, std
+
+
+def unchanged(images: Tensor, generator: Generator) -> Tensor:
+    """Give the images as they are; nothing is drawn."""
     return images
 
 
-AUGMENT = {"none": unchanged}
+def flip(images: Tensor, generator: Generator) -> Tensor:
+    """Mirror each image left to right with probability 1/2. Shape: (N, C, H, W) -> the same, uint8."""
+    mirrored = _uniform(images, generator) < 0.5
+    return torch.where(mirrored.view(-1, 1, 1, 1), images.flip(3), images)
+
+
+def crop(images: Tensor, generator: Generator) -> Tensor:
+    """Pad each side by 4 black pixels and cut a window of the old size, at a place of its own for each image.
+
+    Source: He et al. 2016, section 4.2. Shape: (N, C, H, W) -> the same, uint8.
+    """
+    n, channels, height, width = images.shape
+    padded = F.pad(images, (PADDING,) * 4)
+    at = torch.randint(2 * PADDING + 1, (2, n, 1), generator=generator, device=images.device)
+    rows = at[0] + torch.arange(height, device=images.device)  # (N, H)
+    columns = at[1] + torch.arange(width, device=images.device)  # (N, W)
+    image = torch.arange(n, device=images.device).view(n, 1, 1, 1)
+    channel = torch.arange(channels, device=images.device).view(1, channels, 1, 1)
+    return padded[image, channel, rows.view(n, 1, height, 1), columns.view(n, 1, 1, width)]
+
+
+def crop_flip(images: Tensor, generator: Generator) -> Tensor:
+    """Crop, then flip: the standard of CIFAR. Shape: (N, C, H, W) -> the same, uint8."""
+    return flip(crop(images, generator), generator)
+
+
+def isic(images: Tensor, generator: Generator) -> Tensor:
+    """Crop and resize, mirror both ways, rotate, jitter the colours and blur, each image by its own draw.
+
+    Source: Liu et al. 2022 (ACPL); the module's docstring says which strengths are ours.
+    Shape: (N, C, H, W) -> the same, uint8. Grey images get brightness and contrast only.
+    """
+    floats = images.float().div_(255)
+    floats = _jitter(_resample(floats, generator), generator)
+    return _blur(floats, generator).mul_(255).round_().clamp_(0, 255).to(torch.uint8)
+
+
+AUGMENT: dict[str, Callable[[Tensor, Generator], Tensor]] = {
+    "none": unchanged,
+    "flip": flip,
+    "crop": crop,
+    "crop_flip": crop_flip,
+    "isic": isic,
+}
+
+
+def _uniform(images: Tensor, generator: Generator, low: float = 0.0, high: float = 1.0) -> Tensor:
+    return low + (high - low) * torch.rand(len(images), generator=generator, device=images.device)
+
+
+def _resample(images: Tensor, generator: Generator) -> Tensor:
+    """Resized crop, both flips and rotation as one affine map from output to input, in one bilinear resampling."""
+    n, _, height, width = images.shape
+    area = _uniform(images, generator, *CROP_AREA)
+    ratio = _uniform(images, generator, *(math.log(r) for r in CROP_RATIO)).exp()
+    crop_x = (area * ratio).sqrt().clamp(max=1)  # of the width; of the height:
+    crop_y = (area / ratio).sqrt().clamp(max=1)
+    centre_x = (1 - crop_x) * _uniform(images, generator, -1, 1)
+    centre_y = (1 - crop_y) * _uniform(images, generator, -1, 1)
+    mirror_x = torch.where(_uniform(images, generator) < 0.5, -1, 1)
+    mirror_y = torch.where(_uniform(images, generator) < 0.5, -1, 1)
+    angle = _uniform(images, generator, -math.radians(ROTATION), math.radians(ROTATION))
+    cos, sin, aspect = (
+        angle.cos(),
+        angle.sin(),
+        height / width,
+    )  # the grid's unit is half a side: see `aspect`
+
+    theta = torch.stack(
+        [
+            torch.stack([crop_x * mirror_x * cos, -crop_y * mirror_y * sin * aspect, centre_x], dim=1),
+            torch.stack([crop_x * mirror_x * sin / aspect, crop_y * mirror_y * cos, centre_y], dim=1),
+        ],
+        dim=1,
+    )  # (N, 2, 3)
+    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+
+
+def _jitter(images: Tensor, generator: Generator) -> Tensor:
+    """Brightness, contrast, saturation and hue: a colour matrix for each image, and a shift."""
+    n, channels, _, _ = images.shape
+    brightness = _uniform(images, generator, 1 - BRIGHTNESS, 1 + BRIGHTNESS).view(n, 1, 1, 1)
+    contrast = _uniform(images, generator, 1 - CONTRAST, 1 + CONTRAST).view(n, 1, 1, 1)
+    saturation = _uniform(images, generator, 1 - SATURATION, 1 + SATURATION)
+    hue = _uniform(images, generator, -math.radians(HUE), math.radians(HUE))
+    if channels == 3:
+        to_yiq = torch.tensor(_TO_YIQ, device=images.device)
+        turn = torch.zeros(n, 3, 3, device=images.device)
+        turn[:, 0, 0] = 1  # the luma stays
+        turn[:, 1, 1] = turn[:, 2, 2] = saturation * hue.cos()
+        turn[:, 2, 1] = saturation * hue.sin()
+        turn[:, 1, 2] = -turn[:, 2, 1]
+        matrix = torch.linalg.inv(to_yiq) @ turn @ to_yiq  # (N, 3, 3)
+        images = (matrix @ images.flatten(2)).view_as(images)
+    images = images * brightness
+    level = images.mean((1, 2, 3), keepdim=True)
+    return (level + (images - level) * contrast).clamp_(0, 1)
+
+
+def _blur(images: Tensor, generator: Generator) -> Tensor:
+    """Gaussian blur of half the images, sigma drawn for each, as two one-dimensional convolutions."""
+    n, channels, height, width = images.shape
+    side = min(height, width)
+    sigma = _uniform(images, generator, *BLUR_SIGMA) * side
+    blurred = _uniform(images, generator) < BLUR_SHARE
+    radius = min(math.ceil(3 * BLUR_SIGMA[1] * side), side - 1)
+    taps = torch.arange(-radius, radius + 1, device=images.device)
+    kernel = torch.exp(-((taps / sigma.view(n, 1)) ** 2) / 2)
+    kernel = torch.where(blurred.view(n, 1), kernel / kernel.sum(1, keepdim=True), (taps == 0).float())
+    kernel = kernel.repeat_interleave(channels, dim=0).unsqueeze(1)  # (NC, 1, taps)
+    flat = F.pad(images.reshape(1, n * channels, height, width), (radius,) * 4, mode="reflect")
+    flat = F.conv2d(flat, kernel.unsqueeze(3), groups=n * channels)
+    return F.conv2d(flat, kernel.unsqueeze(2), groups=n * channels).view_as(images)

@@ -1,52 +1,95 @@
-"""What a data set is here: uint8 tensors in memory, with labels and, where there are any, masks."""
+"""What every data set becomes: uint8 tensors in memory, in three splits, with lesion masks where there are any."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Split:
-    """Images with their labels and lesion masks."""
+    """One part of a data set.
 
-    images: Tensor  # uint8 (N, C, H, W)
-    labels: Tensor  # int64 (N,)
-    masks: Tensor | None = None  # bool (N, H, W)
+    Shape: images (N, C, H, W) uint8, labels (N,) int64, masks (N, H, W) bool (the lesions) or None.
+    Raises ValueError for any other shape or type.
+    """
+
+    images: Tensor
+    labels: Tensor
+    masks: Tensor | None = None
+
+    def __post_init__(self):
+        if self.images.dtype != torch.uint8 or self.images.ndim != 4:
+            raise ValueError(f"images {_say(self.images)} must be uint8 (N, C, H, W)")
+        n, _, height, width = self.images.shape
+        if self.labels.dtype != torch.int64 or self.labels.shape != (n,):
+            raise ValueError(f"labels {_say(self.labels)} must be int64 ({n},), one for each image")
+        if self.masks is not None and (
+            self.masks.dtype != torch.bool or self.masks.shape != (n, height, width)
+        ):
+            raise ValueError(
+                f"masks {_say(self.masks)} must be bool ({n}, {height}, {width}), one for each image"
+            )
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def to(self, device: str | torch.device) -> "Split":
-        """Give the split on another device."""
+        """Give the split with its tensors on the device."""
         masks = None if self.masks is None else self.masks.to(device)
         return Split(self.images.to(device), self.labels.to(device), masks)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dataset:
-    """Three splits of one set of images. `region` is the relevant part of all images, bool (H, W), if known."""
+    """A data set with its three splits.
+
+    `size` is the side of its square images in pixels, `classes` the names of labels 0, 1, ...; `region` (H, W) bool
+    is the part of the image that decides the class, where the set has one for all its images.
+    Raises ValueError where splits, classes and region do not fit each other.
+    """
 
     name: str
-    size: int  # px
+    size: int
     classes: tuple[str, ...]
     train: Split
     val: Split
     test: Split
     region: Tensor | None = None
 
+    def __post_init__(self):
+        shape = (self.channels, self.size, self.size)
+        for name in ("train", "val", "test"):
+            split = getattr(self, name)
+            if split.images.shape[1:] != shape:
+                raise ValueError(
+                    f"{name} images of {self.name} are {tuple(split.images.shape[1:])}, not {shape}"
+                )
+            if len(split) and not 0 <= int(split.labels.min()) <= int(split.labels.max()) < self.n_classes:
+                low, high = int(split.labels.min()), int(split.labels.max())
+                raise ValueError(
+                    f"{name} labels of {self.name} go from {low} to {high}: {self.n_classes} classes need 0 to "
+                    f"{self.n_classes - 1}"
+                )
+        if self.region is not None and (self.region.dtype != torch.bool or self.region.shape != shape[1:]):
+            raise ValueError(f"region {_say(self.region)} must be bool {shape[1:]}")
+
     @property
     def n_classes(self) -> int:
-        """Number of classes."""
+        """The number of classes."""
         return len(self.classes)
 
     @property
     def channels(self) -> int:
-        """1 for grey images, 3 for colour."""
+        """The number of image channels: 1 for grey, 3 for colour."""
         return self.train.images.shape[1]
 
     def to(self, device: str | torch.device) -> "Dataset":
-        """Give the data set on another device."""
+        """Give the data set with its tensors on the device."""
+        splits = {name: getattr(self, name).to(device) for name in ("train", "val", "test")}
         region = None if self.region is None else self.region.to(device)
-        splits = (split.to(device) for split in (self.train, self.val, self.test))
-        return Dataset(self.name, self.size, self.classes, *splits, region)
+        return replace(self, **splits, region=region)
+
+
+def _say(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"

@@ -36,10 +36,14 @@ def score(labels: np.ndarray, probabilities: np.ndarray) -> Scores:
     """
     labels, probabilities = np.asarray(labels), np.asarray(probabilities, dtype=float)
     if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1] or len(labels) == 0:
-        raise ValueError(f"labels {labels.shape} and probabilities {probabilities.shape} must be (N,) and (N, K)")
+        raise ValueError(
+            f"labels {labels.shape} and probabilities {probabilities.shape} must be (N,) and (N, K)"
+        )
     n_classes = probabilities.shape[1]
     if labels.min() < 0 or labels.max() >= n_classes:
-        raise ValueError(f"labels run from {labels.min()} to {labels.max()}; with K={n_classes} columns, 0..{n_classes - 1}")
+        raise ValueError(
+            f"labels run from {labels.min()} to {labels.max()}; with K={n_classes} columns, 0..{n_classes - 1}"
+        )
     if not np.isfinite(probabilities).all():
         raise ValueError("probabilities hold values that are not finite: the network's output was not usable")
     predicted, classes = probabilities.argmax(1), np.arange(n_classes)

@@ -48,6 +48,9 @@ def fit(recipe: Recipe, device: str | torch.device | None = None, progress: bool
     Raises DivergedError for a loss that is not finite, MemoryError with a batch size to try.
     """
     run = Run.of(recipe, runs)
+    there = run.folder / "recipe.yaml"
+    if there.exists() and Recipe.from_yaml(there) != recipe:  # a default was changed since
+        raise ValueError(f"{run.folder} holds a run of another recipe; move it away to train this one")
     if run.finished:
         return run
     device = torch.device(device) if device else best_device()
@@ -77,7 +80,7 @@ def learning_rate(recipe: Recipe, epoch: int) -> float:
 
 
 def _train_and_test(run: Run, device: torch.device, progress: bool) -> None:
-    recipe, data = run.recipe, run.dataset().to(device)
+    recipe, data, origin = run.recipe, run.dataset().to(device), provenance(device)
     with write_whole(run.folder / "recipe.yaml") as part:
         part.write_text(recipe.to_yaml())
 
@@ -102,7 +105,7 @@ def _train_and_test(run: Run, device: torch.device, progress: bool) -> None:
             state["history"].append(row)
             _keep(run, network, optimizer, state)
             bar.set_postfix(loss=f"{row['train_loss']:.3f}", val=f"{row['val_accuracy']:.3f}")
-    _test(run, network, data, state, device)
+    _test(run, network, data, state, origin)
 
 
 def _train_epoch(network, optimizer, train: Split, recipe: Recipe, epoch: int, bar: tqdm) -> dict[str, float]:
@@ -112,7 +115,10 @@ def _train_epoch(network, optimizer, train: Split, recipe: Recipe, epoch: int, b
     device = train.images.device
     order = torch.randperm(len(train), generator=_generator("cpu", recipe.seed, epoch, 0)).to(device)
     augmenting = _generator(device, recipe.seed, epoch, 1)
-    losses, correct = [], torch.zeros((), dtype=torch.long, device=device)  # no wait for the device within an epoch
+    losses, correct = (
+        [],
+        torch.zeros((), dtype=torch.long, device=device),
+    )  # no wait for the device within an epoch
     with _seeded(recipe.seed, epoch, device):  # dropout
         for batch in order.split(recipe.batch_size):
             images = AUGMENT[recipe.augment](train.images[batch], augmenting)
@@ -141,7 +147,8 @@ def _train_epoch(network, optimizer, train: Split, recipe: Recipe, epoch: int, b
     if len(broken):
         raise DivergedError(
             f"the loss of epoch {epoch}, step {int(broken[0]) + 1} of {len(losses)} is {losses[broken[0]].item()}: try a "
-            f"smaller lr than {recipe.lr}" + (", or precision='float32'" if recipe.precision != "float32" else "")
+            f"smaller lr than {recipe.lr}"
+            + (", or precision='float32'" if recipe.precision != "float32" else "")
             + f"; the state after epoch {epoch - 1} is kept"
         )
     return {"train_loss": losses.sum().item() / len(train), "train_accuracy": correct.item() / len(train)}
@@ -156,7 +163,7 @@ def _validate(network: nn.Module, val: Split, recipe: Recipe) -> dict[str, float
     return {"val_loss": loss, "val_accuracy": scores.accuracy, "val_auc": scores.auc}
 
 
-def _test(run: Run, network: nn.Module, data: Dataset, state: dict[str, Any], device: torch.device) -> None:
+def _test(run: Run, network: nn.Module, data: Dataset, state: dict[str, Any], origin: dict) -> None:
     network.load_state_dict(load_file(run.folder / "best.safetensors"))
     probabilities = predict(network, data.test.images, run.recipe)
     labels = data.test.labels.cpu()
@@ -177,7 +184,7 @@ def _test(run: Run, network: nn.Module, data: Dataset, state: dict[str, Any], de
         "epochs": len(history),
         "best_epoch": state["best_epoch"],
         "seconds": round(sum(row["seconds"] for row in history), 1),
-        **provenance(device),
+        **origin,
     }
     with write_whole(run.folder / "result.json") as part:
         part.write_text(json.dumps(result, indent=1) + "\n")

@@ -20,7 +20,9 @@ from medattn.attention import ATTENTION
 from medattn.datasets.augment import AUGMENT, NORMALISE
 
 OPTIMIZERS = {
-    "sgd": lambda parameters, r: torch.optim.SGD(parameters, r.lr, momentum=r.momentum, weight_decay=r.weight_decay),
+    "sgd": lambda parameters, r: torch.optim.SGD(
+        parameters, r.lr, momentum=r.momentum, weight_decay=r.weight_decay
+    ),
     "adam": lambda parameters, r: torch.optim.Adam(parameters, r.lr, weight_decay=r.weight_decay),
 }
 SELECTIONS = ("accuracy", "auc", "loss")  # of the validation split
@@ -88,7 +90,9 @@ class Recipe:
         if self.batch_size % self.accumulate:
             raise ValueError(f"accumulate={self.accumulate} does not divide batch_size={self.batch_size}")
         if self.attention == "none" and (self.attention_options or self.attention_where):
-            raise ValueError("attention_options and attention_where need an attention; attention='none' was given")
+            raise ValueError(
+                "attention_options and attention_where need an attention; attention='none' was given"
+            )
 
     def _checked(self, name: str, kind: Any, value: Any) -> Any:
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
@@ -135,8 +139,13 @@ class Recipe:
 
     @property
     def run_id(self) -> str:
-        """A readable name and a hash of every field: the run's folder."""
-        digest = hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:8]
+        """A readable name and a hash of every field that is not at its default: the run's folder.
+
+        So a field that is added later, with a default, leaves the identity of earlier runs as it was.
+        """
+        defaults = type(self)().to_dict()
+        said = {name: value for name, value in self.to_dict().items() if value != defaults[name]}
+        digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:8]
         dataset = self.dataset.rsplit("/", 1)[-1].removesuffix(".npz").replace(":", "-")
         return f"{dataset}{self.size}-{self.network.replace(':', '-')}-{self.attention}-s{self.seed}-{digest}"
 
@@ -150,7 +159,9 @@ def _as_plain(value: Any) -> Any:
         return [_as_plain(item) for item in value]
     if value is None or type(value) in (int, float, str, bool):
         return value
-    raise ValueError(f"an option's value is a number, text, true or false, or a list of these; given was {value!r}")
+    raise ValueError(
+        f"an option's value is a number, text, true or false, or a list of these; given was {value!r}"
+    )
 
 
 def _as_number(kind: Any, value: Any) -> Any:

@@ -12,7 +12,17 @@ import pandas as pd
 from medattn.paths import results_folder, write_whole
 from medattn.training.runs import Run
 
-RECIPE_COLUMNS = ["dataset", "size", "network", "attention", "seed", "epochs", "lr", "batch_size", "precision"]
+RECIPE_COLUMNS = [
+    "dataset",
+    "size",
+    "network",
+    "attention",
+    "seed",
+    "epochs",
+    "lr",
+    "batch_size",
+    "precision",
+]
 RESULT_COLUMNS = [
     *("accuracy", "auc", "weighted_f1", "macro_f1", "n_correct", "n_test", "n_train", "best_epoch"),
     *("seconds", "device", "threads", "torch", "python", "commit"),
@@ -41,4 +51,8 @@ def record_run(run: Run, results: Path | None = None) -> None:
 def recorded_runs(results: Path | None = None) -> pd.DataFrame:
     """Give the recorded runs, one row each; empty where nothing was recorded yet."""
     path = (results or results_folder()) / "runs.csv"
-    return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["run", *RECIPE_COLUMNS, *RESULT_COLUMNS])
+    return (
+        pd.read_csv(path)
+        if path.exists()
+        else pd.DataFrame(columns=["run", *RECIPE_COLUMNS, *RESULT_COLUMNS])
+    )

@@ -1,11 +1,11 @@
 """A run's folder: recipe, history, per-image test predictions, best weights, and the state to go on from.
 
-    recipe.yaml         what was asked for
-    history.csv         one row an epoch
-    resume.pt           while unfinished: everything the next epoch needs
-    best.safetensors    the weights of the best validation epoch
-    predictions.csv     the test split: index, label, one probability a class
-    result.json         written last, when all else is there: test scores, device, versions, commit
+recipe.yaml         what was asked for
+history.csv         one row an epoch
+resume.pt           while unfinished: everything the next epoch needs
+best.safetensors    the weights of the best validation epoch
+predictions.csv     the test split: index, label, one probability a class
+result.json         written last, when all else is there: test scores, device, versions, commit
 """
 
 import json
@@ -83,7 +83,9 @@ class Run:
     def _existing(self, name: str) -> Path:
         if not (self.folder / name).exists():
             state = "finished" if self.finished else "not finished" if self.folder.exists() else "not begun"
-            raise FileNotFoundError(f"run {self.recipe.run_id} has no {name}: it is {state}; fit(recipe) runs it")
+            raise FileNotFoundError(
+                f"run {self.recipe.run_id} has no {name}: it is {state}; fit(recipe) runs it"
+            )
         return self.folder / name
 
 
@@ -95,7 +97,12 @@ def build_from(recipe: Recipe, n_classes: int, channels: int) -> nn.Module:
     if recipe.attention != "none":
         where = list(recipe.attention_where) if recipe.attention_where else None
         insert_attention(
-            network, recipe.attention, recipe.size, where=where, in_channels=channels, **recipe.attention_options
+            network,
+            recipe.attention,
+            recipe.size,
+            where=where,
+            in_channels=channels,
+            **recipe.attention_options,
         )
     return network
 

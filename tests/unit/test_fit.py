@@ -20,7 +20,13 @@ from medattn.training.fit import learning_rate
 
 FEW = {"n_train": 40, "n_val": 16, "n_test": 16}
 SHORT = Recipe(
-    dataset_options=FEW, attention="ppcr", augment="crop_flip", optimizer="adam", lr=1e-3, epochs=3, batch_size=16
+    dataset_options=FEW,
+    attention="ppcr",
+    augment="crop_flip",
+    optimizer="adam",
+    lr=1e-3,
+    epochs=3,
+    batch_size=16,
 )
 FIT_MODULE = sys.modules["medattn.training.fit"]
 
@@ -88,7 +94,9 @@ def test_killed_in_the_middle_it_ends_at_the_same_numbers(unbroken, tmp_path):
     command = [sys.executable, "-c", code, SHORT.to_yaml(), str(tmp_path), str(torch.get_num_threads())]
     process = subprocess.Popen(command)
     deadline = time.monotonic() + 120
-    while not (run.folder / "history.csv").exists() and time.monotonic() < deadline and process.poll() is None:
+    while (
+        not (run.folder / "history.csv").exists() and time.monotonic() < deadline and process.poll() is None
+    ):
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
@@ -152,7 +160,9 @@ def test_a_loss_that_is_not_finite_stops_with_the_place_and_keeps_the_last_good_
     original = FIT_MODULE.learning_rate
     monkeypatch.setattr(FIT_MODULE, "learning_rate", lambda r, e: original(r, e) if e < 2 else float("inf"))
     recipe = SHORT.replace(optimizer="sgd")
-    with pytest.raises(DivergedError, match=r"epoch 2, step \d of 3 is .*smaller lr than 0.001; .*after epoch 1 is kept"):
+    with pytest.raises(
+        DivergedError, match=r"epoch 2, step \d of 3 is .*smaller lr than 0.001; .*after epoch 1 is kept"
+    ):
         fit(recipe, "cpu", progress=False, runs=tmp_path)
     monkeypatch.undo()
     state = torch.load(Run.of(recipe, tmp_path).folder / "resume.pt", weights_only=True)
@@ -161,13 +171,17 @@ def test_a_loss_that_is_not_finite_stops_with_the_place_and_keeps_the_last_good_
     assert fit(recipe, "cpu", progress=False, runs=tmp_path).finished  # the cause mended, it goes on
 
 
-@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("can't allocate memory")])
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("can't allocate memory")]
+)
 def test_out_of_memory_says_what_to_try(tmp_path, monkeypatch, error):
     def full(*_arguments):
         raise error
 
     monkeypatch.setattr(FIT_MODULE, "_train_epoch", full)
-    with pytest.raises(MemoryError, match="16 images at a time at 28 px: try accumulate=2 .* or batch_size=8"):
+    with pytest.raises(
+        MemoryError, match="16 images at a time at 28 px: try accumulate=2 .* or batch_size=8"
+    ):
         fit(SHORT, "cpu", progress=False, runs=tmp_path)
 
 
@@ -206,7 +220,13 @@ def test_a_tiny_set_is_learnt_by_heart(tmp_path):
     """The loop does train: 24 images, no augmentation, are classified correctly after a few epochs."""
     options = {"n_train": 24, "n_val": 8, "n_test": 8}
     recipe = Recipe(
-        dataset_options=options, attention="ppcr", optimizer="adam", lr=1e-3, epochs=12, batch_size=8, weight_decay=0.0
+        dataset_options=options,
+        attention="ppcr",
+        optimizer="adam",
+        lr=1e-3,
+        epochs=12,
+        batch_size=8,
+        weight_decay=0.0,
     )
     run = fit(recipe, "cpu", progress=False, runs=tmp_path)
     assert run.history["train_accuracy"].iloc[-1] > 0.9

@@ -148,7 +148,9 @@ def test_inserting_twice_and_no_known_block_are_errors():
 # --- networks ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("size", "stride", "map_side"), [(28, 1, 28), (64, 1, 64), (65, 2, 17), (224, 2, 56)])
+@pytest.mark.parametrize(
+    ("size", "stride", "map_side"), [(28, 1, 28), (64, 1, 64), (65, 2, 17), (224, 2, 56)]
+)
 def test_the_stem_fits_the_image_and_says_so(size, stride, map_side, caplog):
     with caplog.at_level(logging.INFO, "medattn.networks"):
         network = build_network("resnet18", 2, size=size)

@@ -20,7 +20,9 @@ def test_every_row_is_there_once(table, n_datasets):
 
 
 @pytest.mark.skipif(not TEXT.exists(), reason="the paper's text is not beside the checkout")
-@pytest.mark.parametrize(("table", "heading"), [("ppcr_table1", "Method\tISIC2018"), ("ppcr_table2", "Method\tOCTMNIST")])
+@pytest.mark.parametrize(
+    ("table", "heading"), [("ppcr_table1", "Method\tISIC2018"), ("ppcr_table2", "Method\tOCTMNIST")]
+)
 def test_the_cells_are_the_papers(table, heading):
     lines = TEXT.read_text().splitlines()
     first = next(i for i, line in enumerate(lines) if line.startswith(heading)) + 2

@@ -26,7 +26,9 @@ recipes = st.builds(
     Recipe,
     dataset=st.sampled_from(["phantoms", "breastmnist", "npz:/some/where/My set.npz"]),
     size=st.integers(1, 512),
-    dataset_options=st.dictionaries(st.text("abc_", min_size=1), st.one_of(st.integers(), st.booleans(), st.text())),
+    dataset_options=st.dictionaries(
+        st.text("abc_", min_size=1), st.one_of(st.integers(), st.booleans(), st.text())
+    ),
     attention=st.just("ppcr"),
     attention_options=st.just({"scales": (1, 2), "norm": "pixel"}),
     attention_where=st.one_of(st.none(), st.just(("layer1", "layer2"))),

@@ -28,7 +28,9 @@ def network():
 
 @pytest.fixture(scope="module")
 def images():
-    return torch.randint(0, 256, (5, 3, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return torch.randint(
+        0, 256, (5, 3, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
 
 
 def n_hooks(network):
@@ -42,7 +44,9 @@ def test_what_is_recorded_satisfies_the_equations(network, images):
         t = recorded.before
         t_hat = (t - t.mean(1, keepdim=True)) / (t.var(1, correction=0, keepdim=True) + 1e-5).sqrt()
         assert_close(recorded.after, t_hat, rtol=1e-4, atol=1e-5)
-        assert_close(recorded.attention, torch.sigmoid((recorded.weights * t_hat).sum(1)), rtol=1e-4, atol=1e-5)
+        assert_close(
+            recorded.attention, torch.sigmoid((recorded.weights * t_hat).sum(1)), rtol=1e-4, atol=1e-5
+        )
         assert recorded.map(28).shape == (5, 28, 28)
 
 
@@ -103,15 +107,22 @@ def drawn(network, images):
     yield "image_grid", figures.image_grid(images, ["a", "b", "c", "d", "e"], masks)
     yield "grey_grid", figures.image_grid(images[:, :1], list("abcde"))
     yield "method_maps", figures.method_maps(images[:2], maps, masks[:2], ["a", "b"])
-    yield "stage_maps", figures.stage_maps(
-        images[0], {n: m[0] for n, m in maps.items()}, {n: s.attention for n, s in stages.items()}, masks[0]
+    yield (
+        "stage_maps",
+        figures.stage_maps(
+            images[0],
+            {n: m[0] for n, m in maps.items()},
+            {n: s.attention for n, s in stages.items()},
+            masks[0],
+        ),
     )
     yield "context_distributions", figures.context_distributions(first.before, first.after)
     yield "weight_distributions", figures.weight_distributions({n: s.weights for n, s in stages.items()})
     yield "contexts_of_image", figures.contexts_of_image(first.before[0])
     yield "contexts_signed", figures.contexts_of_image(first.after[0], signed=True)
-    yield "pixel_walk", figures.pixel_walk(
-        first.before[0, :, 5, 5], first.after[0, :, 5, 5], first.weights[:, 5, 5]
+    yield (
+        "pixel_walk",
+        figures.pixel_walk(first.before[0, :, 5, 5], first.after[0, :, 5, 5], first.weights[:, 5, 5]),
     )
     yield "training_curves", figures.training_curves({"plain": history, "PPCR": history})
     yield "confusion_matrix", figures.confusion_matrix(np.array([[3, 1], [0, 4]]), ["benign", "malignant"])
@@ -130,7 +141,9 @@ def test_every_figure_is_drawn_the_same_twice_and_is_not_blank(network, images, 
 
 def test_pixel_walk_says_the_gate_that_the_network_used(network, images):
     recorded = record_images(network, images)["layer1.0.bn2"]
-    figure = figures.pixel_walk(recorded.before[0, :, 3, 4], recorded.after[0, :, 3, 4], recorded.weights[:, 3, 4])
+    figure = figures.pixel_walk(
+        recorded.before[0, :, 3, 4], recorded.after[0, :, 3, 4], recorded.weights[:, 3, 4]
+    )
     assert f"gate G = {recorded.attention[0, 3, 4]:.2f}" in figure.axes[3].get_xlabel()
 
 
