@@ -35,9 +35,7 @@ def _new(n_rows: int, n_columns: int, height: float, **options) -> tuple[Figure,
 def _picture(axes: Axes, image: Tensor) -> None:
     pixels = np.asarray(image)
     grey = pixels.shape[0] == 1
-    axes.imshow(
-        pixels[0] if grey else pixels.transpose(1, 2, 0), cmap="gray" if grey else None, vmin=0, vmax=255
-    )
+    axes.imshow(pixels[0] if grey else pixels.transpose(1, 2, 0), cmap="gray" if grey else None, vmin=0, vmax=255)
     _bare(axes)
 
 
@@ -51,9 +49,7 @@ def _bare(axes: Axes) -> None:
 def _outline(axes: Axes, mask: Tensor | None, colour: str = "white") -> None:
     if mask is None or not np.asarray(mask).any():
         return
-    fine = np.kron(
-        np.asarray(mask, dtype=float), np.ones((4, 4))
-    )  # the edge of the pixels, not through their centres
+    fine = np.kron(np.asarray(mask, dtype=float), np.ones((4, 4)))  # the edge of the pixels, not through their centres
     h, w = np.asarray(mask).shape
     padded = np.pad(fine, 1)
     x = (np.arange(padded.shape[1]) - 0.5) / 4 - 0.5
@@ -64,9 +60,7 @@ def _outline(axes: Axes, mask: Tensor | None, colour: str = "white") -> None:
     axes.set_ylim(h - 0.5, -0.5)
 
 
-def image_grid(
-    images: Tensor, titles: Sequence[str], masks: Tensor | None = None, columns: int = 6
-) -> Figure:
+def image_grid(images: Tensor, titles: Sequence[str], masks: Tensor | None = None, columns: int = 6) -> Figure:
     """Show images (N, C, H, W) with a title each, and the outline of their masks (N, H, W) where there are any."""
     rows = -(-len(images) // columns)
     figure, axes = _new(rows, columns, rows * WIDTH / columns * 1.12)
@@ -125,9 +119,7 @@ def stage_maps(
     axes[1, 0].set_axis_off()
     low = min(float(m.min()) for m in maps.values())
     high = max(float(m.max()) for m in maps.values())
-    edges = np.linspace(
-        min(float(v.min()) for v in values.values()), max(float(v.max()) for v in values.values()), 41
-    )
+    edges = np.linspace(min(float(v.min()) for v in values.values()), max(float(v.max()) for v in values.values()), 41)
     for k, (stage, stage_map) in enumerate(maps.items(), start=1):
         shown = axes[0, k].imshow(np.asarray(stage_map), cmap=MAP_COLOURS, vmin=low, vmax=high)
         _bare(axes[0, k])
@@ -150,9 +142,7 @@ def context_distributions(before: Tensor, after: Tensor, scales: Sequence[int] =
         (axes[0, 0], before, "before pixel normalisation"),
         (axes[0, 1], after, "after pixel normalisation"),
     ):
-        _boxes(
-            place, np.moveaxis(np.asarray(values), 1, 0).reshape(values.shape[1], -1), context_names(scales)
-        )
+        _boxes(place, np.moveaxis(np.asarray(values), 1, 0).reshape(values.shape[1], -1), context_names(scales))
         place.set_title(title)
         place.set_xlabel("context (group / number of groups)")
     axes[0, 0].set_ylabel("context value T")
@@ -173,9 +163,7 @@ def weight_distributions(weights: Mapping[str, Tensor], scales: Sequence[int] = 
 
 def _boxes(axes: Axes, values: np.ndarray, names: Sequence[str]) -> None:
     # boxes: quartiles; whiskers: 1 to 99 % of the pixels
-    parts = axes.boxplot(
-        list(values), tick_labels=list(names), whis=(1, 99), showfliers=False, patch_artist=True
-    )
+    parts = axes.boxplot(list(values), tick_labels=list(names), whis=(1, 99), showfliers=False, patch_artist=True)
     for k, box in enumerate(parts["boxes"]):
         box.set_facecolor(PALETTE[0] if k == 0 else PALETTE[1] if k < 3 else PALETTE[2])
         box.set_alpha(0.75)
@@ -219,9 +207,7 @@ def pixel_walk(before: Tensor, after: Tensor, weights: Tensor, scales: Sequence[
         (product, "W × normalised"),
     )
     for place, (values, title) in zip(axes[0], steps, strict=True):
-        colours = [
-            PALETTE[0] if s == 1 else PALETTE[1] if s == 2 else PALETTE[2] for s in scales for _ in range(s)
-        ]
+        colours = [PALETTE[0] if s == 1 else PALETTE[1] if s == 2 else PALETTE[2] for s in scales for _ in range(s)]
         place.barh(names, np.asarray(values), color=colours)
         place.axvline(0, color="black", linewidth=0.8)
         place.invert_yaxis()
@@ -273,9 +259,7 @@ def beside_the_paper(table: pd.DataFrame) -> Figure:
         ):
             rows = table[(table["dataset"] == dataset) & (table["source"] == source)]
             height = [methods.index(method) + shift for method in rows["method"]]
-            place.scatter(
-                rows["accuracy"], height, marker=marker, color=colour, label=source, alpha=0.8, zorder=3
-            )
+            place.scatter(rows["accuracy"], height, marker=marker, color=colour, label=source, alpha=0.8, zorder=3)
         place.set_yticks(range(len(methods)), methods)
         place.set_ylim(len(methods) - 0.5, -0.5)
         place.set_xlabel("test accuracy, %")

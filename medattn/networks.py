@@ -55,9 +55,7 @@ def _make_stem_small(network: nn.Module) -> None:
     old = first_convolution(network)[1]
     width = network.bn1.num_features  # a deep stem's last width
     network.conv1 = nn.Conv2d(old.in_channels, width, kernel_size=3, stride=1, padding=1, bias=False)
-    nn.init.kaiming_normal_(
-        network.conv1.weight, mode="fan_out", nonlinearity="relu"
-    )  # as torchvision's ResNet
+    nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")  # as torchvision's ResNet
     network.maxpool = nn.Identity()
 
 
@@ -65,9 +63,7 @@ def _torchvision_network(name: str, n_classes: int, in_channels: int, pretrained
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
         near = [other for other in known if other[:3] == name[:3]] or ["resnet18", "resnet50"]
-        raise ValueError(
-            f"network {name!r} is no torchvision classifier (near it: {', '.join(near)}) nor 'timm:...'"
-        )
+        raise ValueError(f"network {name!r} is no torchvision classifier (near it: {', '.join(near)}) nor 'timm:...'")
     options = {"init_weights": True} if name in AUXILIARY_HEADS else {}
     if not pretrained:
         network = torchvision.models.get_model(name, weights=None, num_classes=n_classes, **options)
@@ -99,9 +95,7 @@ def _timm_network(name: str, n_classes: int, in_channels: int, pretrained: bool)
         )
     except (URLError, OSError) as error:
         source = timm.get_pretrained_cfg(name).hf_hub_id
-        raise _no_weights(
-            f"timm:{name}", f"https://huggingface.co/{source} (model.safetensors)", file.name
-        ) from error
+        raise _no_weights(f"timm:{name}", f"https://huggingface.co/{source} (model.safetensors)", file.name) from error
 
 
 def _checkpoints() -> Path:

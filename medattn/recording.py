@@ -46,9 +46,7 @@ def record(network: nn.Module, contexts: bool = True) -> Iterator[dict[str, Reco
     """
     sites = [site for site in attention_sites(network) if isinstance(site.module, PPCR)]
     if not sites:
-        raise ValueError(
-            f"{type(network).__name__} has no PPCR to record: insert_attention(network, 'ppcr', size)"
-        )
+        raise ValueError(f"{type(network).__name__} has no PPCR to record: insert_attention(network, 'ppcr', size)")
     seen = {
         s.name: Recorded(s.name, s.name.partition(".")[0], s.module.integrate.weight.detach().cpu().clone())
         for s in sites

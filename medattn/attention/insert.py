@@ -13,9 +13,7 @@ from torch import nn
 
 from medattn.attention.ppcr import PPCR, Size, height_width
 
-ATTENTION: dict[str, Callable[..., nn.Module]] = {
-    "ppcr": PPCR
-}  # name -> (channels, size, **options) -> module
+ATTENTION: dict[str, Callable[..., nn.Module]] = {"ppcr": PPCR}  # name -> (channels, size, **options) -> module
 
 # the last normalisation within each kind of residual block; named, not imported, so that timm loads only when used
 LAST_NORM = {
@@ -76,19 +74,13 @@ def first_convolution(network: nn.Module) -> tuple[str, nn.Conv2d]:
     raise ValueError(f"{type(network).__name__} has no 2D convolution: say in_channels")
 
 
-def output_shapes(
-    network: nn.Module, names: Iterable[str], in_channels: int, size: Size
-) -> dict[str, torch.Size]:
+def output_shapes(network: nn.Module, names: Iterable[str], in_channels: int, size: Size) -> dict[str, torch.Size]:
     """Find the output shapes (N, C, H, W) of named modules for an image of `size`, by shapes alone."""
-    on_meta = (
-        copy.deepcopy(network).to("meta").eval()
-    )  # no memory, no arithmetic, nothing of the network changes
+    on_meta = copy.deepcopy(network).to("meta").eval()  # no memory, no arithmetic, nothing of the network changes
     shapes: dict[str, torch.Size] = {}
     for name in names:
         module = on_meta.get_submodule(name)
-        module.register_forward_hook(
-            lambda _module, _inputs, output, name=name: shapes.update({name: output.shape})
-        )
+        module.register_forward_hook(lambda _module, _inputs, output, name=name: shapes.update({name: output.shape}))
     with torch.no_grad():
         on_meta(torch.empty(1, in_channels, *height_width(size), device="meta"))
     return shapes
@@ -112,9 +104,7 @@ def _named(network: nn.Module, where: str | type | Iterable[str] | None) -> list
     known = dict(network.named_modules())
     for name in names:
         if name not in known or name == "":
-            raise ValueError(
-                f"where={name!r} is no module of {type(network).__name__}; see network.named_modules()"
-            )
+            raise ValueError(f"where={name!r} is no module of {type(network).__name__}; see network.named_modules()")
     return names
 
 
@@ -146,9 +136,7 @@ def insert_attention(
         if shape is None:
             raise ValueError(f"{place} is not run by the network's forward pass: choose another place")
         if len(shape) != 4:
-            raise ValueError(
-                f"{place} gives {tuple(shape)}, not a feature map (N, C, H, W): choose another place"
-            )
+            raise ValueError(f"{place} gives {tuple(shape)}, not a feature map (N, C, H, W): choose another place")
         modules[place] = ATTENTION[name](shape[1], tuple(shape[2:]), **options)
     for place, attention in modules.items():
         module = network.get_submodule(place)

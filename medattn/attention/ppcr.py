@@ -37,11 +37,7 @@ class CrossChannelPyramidPooling(nn.Module):
     def __init__(self, channels: int, scales: tuple[int, ...] = (1, 2, 4)):
         super().__init__()
         scales = tuple(scales)
-        if (
-            not scales
-            or any(not isinstance(s, int) or s < 1 for s in scales)
-            or len(set(scales)) < len(scales)
-        ):
+        if not scales or any(not isinstance(s, int) or s < 1 for s in scales) or len(set(scales)) < len(scales):
             raise ValueError(f"scales={scales} must be different whole numbers of groups, 1 or more each")
         finest = max(scales)
         for scale in (finest, *scales):
@@ -158,7 +154,5 @@ class PPCR(nn.Module):
         """
         self.size = height_width(size)
         weight = self.integrate.weight
-        resampled = F.interpolate(
-            weight[None], self.size, mode="bilinear", align_corners=False, antialias=True
-        )
+        resampled = F.interpolate(weight[None], self.size, mode="bilinear", align_corners=False, antialias=True)
         self.integrate.weight = nn.Parameter(resampled[0], requires_grad=weight.requires_grad)

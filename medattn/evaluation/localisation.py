@@ -1,4 +1,4 @@
-"""Does a map find the lesion? The pointing game (Zhang et al. 2018, "Top-down neural attention by excitation backprop")."""
+"""Does a map find the lesion? The pointing game of Zhang et al. 2018, "Top-down neural attention"."""
 
 import torch
 from torch import Tensor

@@ -36,9 +36,7 @@ def score(labels: np.ndarray, probabilities: np.ndarray) -> Scores:
     """
     labels, probabilities = np.asarray(labels), np.asarray(probabilities, dtype=float)
     if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1] or len(labels) == 0:
-        raise ValueError(
-            f"labels {labels.shape} and probabilities {probabilities.shape} must be (N,) and (N, K)"
-        )
+        raise ValueError(f"labels {labels.shape} and probabilities {probabilities.shape} must be (N,) and (N, K)")
     n_classes = probabilities.shape[1]
     if labels.min() < 0 or labels.max() >= n_classes:
         raise ValueError(

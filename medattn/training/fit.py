@@ -146,7 +146,7 @@ def _train_epoch(network, optimizer, train: Split, recipe: Recipe, epoch: int, b
     broken = (~losses.isfinite()).nonzero()
     if len(broken):
         raise DivergedError(
-            f"the loss of epoch {epoch}, step {int(broken[0]) + 1} of {len(losses)} is {losses[broken[0]].item()}: try a "
+            f"the loss of epoch {epoch}, step {int(broken[0]) + 1} of {len(losses)} is {losses[int(broken[0])]}: try a "
             f"smaller lr than {recipe.lr}"
             + (", or precision='float32'" if recipe.precision != "float32" else "")
             + f"; the state after epoch {epoch - 1} is kept"

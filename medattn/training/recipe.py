@@ -8,6 +8,7 @@ learning rate 0.0025, momentum 0.9, weight decay 1e-4, from scratch.
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +21,7 @@ from medattn.attention import ATTENTION
 from medattn.datasets.augment import AUGMENT, NORMALISE
 
 OPTIMIZERS = {
-    "sgd": lambda parameters, r: torch.optim.SGD(
-        parameters, r.lr, momentum=r.momentum, weight_decay=r.weight_decay
-    ),
+    "sgd": lambda parameters, r: torch.optim.SGD(parameters, r.lr, momentum=r.momentum, weight_decay=r.weight_decay),
     "adam": lambda parameters, r: torch.optim.Adam(parameters, r.lr, weight_decay=r.weight_decay),
 }
 SELECTIONS = ("accuracy", "auc", "loss")  # of the validation split
@@ -90,9 +89,7 @@ class Recipe:
         if self.batch_size % self.accumulate:
             raise ValueError(f"accumulate={self.accumulate} does not divide batch_size={self.batch_size}")
         if self.attention == "none" and (self.attention_options or self.attention_where):
-            raise ValueError(
-                "attention_options and attention_where need an attention; attention='none' was given"
-            )
+            raise ValueError("attention_options and attention_where need an attention; attention='none' was given")
 
     def _checked(self, name: str, kind: Any, value: Any) -> Any:
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
@@ -146,8 +143,9 @@ class Recipe:
         defaults = type(self)().to_dict()
         said = {name: value for name, value in self.to_dict().items() if value != defaults[name]}
         digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:8]
-        dataset = self.dataset.rsplit("/", 1)[-1].removesuffix(".npz").replace(":", "-")
-        return f"{dataset}{self.size}-{self.network.replace(':', '-')}-{self.attention}-s{self.seed}-{digest}"
+        dataset = Path(self.dataset).name.removesuffix(".npz")
+        name = f"{dataset}{self.size}-{self.network}-{self.attention}-s{self.seed}-{digest}"
+        return re.sub(r"[^\w.-]+", "-", name)
 
     def replace(self, **changes) -> Self:
         """Give a recipe with some fields changed."""
@@ -159,9 +157,7 @@ def _as_plain(value: Any) -> Any:
         return [_as_plain(item) for item in value]
     if value is None or type(value) in (int, float, str, bool):
         return value
-    raise ValueError(
-        f"an option's value is a number, text, true or false, or a list of these; given was {value!r}"
-    )
+    raise ValueError(f"an option's value is a number, text, true or false, or a list of these; given was {value!r}")
 
 
 def _as_number(kind: Any, value: Any) -> Any:

@@ -51,8 +51,4 @@ def record_run(run: Run, results: Path | None = None) -> None:
 def recorded_runs(results: Path | None = None) -> pd.DataFrame:
     """Give the recorded runs, one row each; empty where nothing was recorded yet."""
     path = (results or results_folder()) / "runs.csv"
-    return (
-        pd.read_csv(path)
-        if path.exists()
-        else pd.DataFrame(columns=["run", *RECIPE_COLUMNS, *RESULT_COLUMNS])
-    )
+    return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["run", *RECIPE_COLUMNS, *RESULT_COLUMNS])

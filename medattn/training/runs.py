@@ -83,9 +83,7 @@ class Run:
     def _existing(self, name: str) -> Path:
         if not (self.folder / name).exists():
             state = "finished" if self.finished else "not finished" if self.folder.exists() else "not begun"
-            raise FileNotFoundError(
-                f"run {self.recipe.run_id} has no {name}: it is {state}; fit(recipe) runs it"
-            )
+            raise FileNotFoundError(f"run {self.recipe.run_id} has no {name}: it is {state}; fit(recipe) runs it")
         return self.folder / name
 
 

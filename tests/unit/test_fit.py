@@ -94,9 +94,7 @@ def test_killed_in_the_middle_it_ends_at_the_same_numbers(unbroken, tmp_path):
     command = [sys.executable, "-c", code, SHORT.to_yaml(), str(tmp_path), str(torch.get_num_threads())]
     process = subprocess.Popen(command)
     deadline = time.monotonic() + 120
-    while (
-        not (run.folder / "history.csv").exists() and time.monotonic() < deadline and process.poll() is None
-    ):
+    while not (run.folder / "history.csv").exists() and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
@@ -171,17 +169,13 @@ def test_a_loss_that_is_not_finite_stops_with_the_place_and_keeps_the_last_good_
     assert fit(recipe, "cpu", progress=False, runs=tmp_path).finished  # the cause mended, it goes on
 
 
-@pytest.mark.parametrize(
-    "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("can't allocate memory")]
-)
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("can't allocate memory")])
 def test_out_of_memory_says_what_to_try(tmp_path, monkeypatch, error):
     def full(*_arguments):
         raise error
 
     monkeypatch.setattr(FIT_MODULE, "_train_epoch", full)
-    with pytest.raises(
-        MemoryError, match="16 images at a time at 28 px: try accumulate=2 .* or batch_size=8"
-    ):
+    with pytest.raises(MemoryError, match=r"16 images at a time at 28 px: try accumulate=2 .* or batch_size=8"):
         fit(SHORT, "cpu", progress=False, runs=tmp_path)
 
 
@@ -207,7 +201,7 @@ def test_every_way_of_training_comes_to_its_end(tmp_path, changes):
 
 
 def test_an_unbegun_run_says_so_and_runs_are_listed(unbroken, tmp_path):
-    with pytest.raises(FileNotFoundError, match="has no history.csv: it is not begun; fit"):
+    with pytest.raises(FileNotFoundError, match=r"has no history.csv: it is not begun; fit"):
         Run.of(SHORT, tmp_path).history  # noqa: B018
     table = list_runs(unbroken.folder.parent)
     assert table["state"].tolist() == ["finished"]

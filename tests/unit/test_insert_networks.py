@@ -141,16 +141,14 @@ def test_inserting_twice_and_no_known_block_are_errors():
     insert_attention(network, "ppcr", 28)
     with pytest.raises(ValueError, match="has attention already"):
         insert_attention(network, "ppcr", 28)
-    with pytest.raises(ValueError, match="VGG has no residual block .* where="):
+    with pytest.raises(ValueError, match=r"VGG has no residual block .* where="):
         insert_attention(build_network("vgg11", 2), "ppcr", 224)
 
 
 # --- networks ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("size", "stride", "map_side"), [(28, 1, 28), (64, 1, 64), (65, 2, 17), (224, 2, 56)]
-)
+@pytest.mark.parametrize(("size", "stride", "map_side"), [(28, 1, 28), (64, 1, 64), (65, 2, 17), (224, 2, 56)])
 def test_the_stem_fits_the_image_and_says_so(size, stride, map_side, caplog):
     with caplog.at_level(logging.INFO, "medattn.networks"):
         network = build_network("resnet18", 2, size=size)

@@ -35,9 +35,7 @@ def test_counts_by_hand():
 
 
 def test_a_class_without_images_has_no_recall_and_no_part_in_auc():
-    ours = score(
-        np.array([0, 1, 0, 1]), np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.6, 0.3, 0.1], [0.2, 0.7, 0.1]])
-    )
+    ours = score(np.array([0, 1, 0, 1]), np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.6, 0.3, 0.1], [0.2, 0.7, 0.1]]))
     assert np.isnan(ours.recall[2])
     assert ours.auc == 1.0
     assert np.isnan(score(np.array([0, 0]), np.array([[0.7, 0.3], [0.6, 0.4]])).auc)

@@ -27,9 +27,7 @@ def test_every_registered_module_builds_keeps_shape_learns_and_survives(name, si
     assert y.shape == x.shape
     y.square().sum().backward()
     assert x.grad.abs().max() > 0
-    for (
-        parameter
-    ) in module.parameters():  # PPCR's first row of W cannot learn: test_1 of the equations says why
+    for parameter in module.parameters():  # PPCR's first row of W cannot learn: test_1 of the equations says why
         assert parameter.grad.abs().max() > 0
     twin = ATTENTION[name](16, size)
     twin.load_state_dict(load(save(module.state_dict())))

@@ -28,13 +28,14 @@ def test_the_cells_are_the_papers(table, heading):
     first = next(i for i, line in enumerate(lines) if line.startswith(heading)) + 2
     frame = published(table)
     datasets, network = list(dict.fromkeys(frame["dataset"])), ""
+    rows = frame.set_index(["dataset", "network", "method"])
     for line in lines[first : first + 16]:
         name, *cells = line.split("\t")
         name = re.sub(r"\s*\[\d+\]", "", name)
         network = name if name.startswith("ResNet") else network
         method = "none" if name == network else name.removeprefix("+")
         for k, dataset in enumerate(datasets):
-            row = frame.query("dataset == @dataset and network == @network and method == @method").iloc[0]
+            row = rows.loc[dataset, network, method]
             printed = [float(cell.removesuffix("M")) for cell in cells[3 * k : 3 * k + 3] + cells[-2:]]
             assert row[["accuracy", "auc", "f1", "params_m", "gflops"]].tolist() == printed
 

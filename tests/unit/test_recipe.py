@@ -27,7 +27,7 @@ recipes = st.builds(
     dataset=st.sampled_from(["phantoms", "breastmnist", "npz:/some/where/My set.npz"]),
     size=st.integers(1, 512),
     dataset_options=st.dictionaries(
-        st.text("abc_", min_size=1), st.one_of(st.integers(), st.booleans(), st.text())
+        st.text("abc_", min_size=1), st.one_of(st.integers(), st.booleans(), st.text("ab é1"))
     ),
     attention=st.just("ppcr"),
     attention_options=st.just({"scales": (1, 2), "norm": "pixel"}),

@@ -28,9 +28,7 @@ def network():
 
 @pytest.fixture(scope="module")
 def images():
-    return torch.randint(
-        0, 256, (5, 3, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
-    )
+    return torch.randint(0, 256, (5, 3, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
 def n_hooks(network):
@@ -44,9 +42,7 @@ def test_what_is_recorded_satisfies_the_equations(network, images):
         t = recorded.before
         t_hat = (t - t.mean(1, keepdim=True)) / (t.var(1, correction=0, keepdim=True) + 1e-5).sqrt()
         assert_close(recorded.after, t_hat, rtol=1e-4, atol=1e-5)
-        assert_close(
-            recorded.attention, torch.sigmoid((recorded.weights * t_hat).sum(1)), rtol=1e-4, atol=1e-5
-        )
+        assert_close(recorded.attention, torch.sigmoid((recorded.weights * t_hat).sum(1)), rtol=1e-4, atol=1e-5)
         assert recorded.map(28).shape == (5, 28, 28)
 
 
@@ -141,9 +137,7 @@ def test_every_figure_is_drawn_the_same_twice_and_is_not_blank(network, images, 
 
 def test_pixel_walk_says_the_gate_that_the_network_used(network, images):
     recorded = record_images(network, images)["layer1.0.bn2"]
-    figure = figures.pixel_walk(
-        recorded.before[0, :, 3, 4], recorded.after[0, :, 3, 4], recorded.weights[:, 3, 4]
-    )
+    figure = figures.pixel_walk(recorded.before[0, :, 3, 4], recorded.after[0, :, 3, 4], recorded.weights[:, 3, 4])
     assert f"gate G = {recorded.attention[0, 3, 4]:.2f}" in figure.axes[3].get_xlabel()
 
 
