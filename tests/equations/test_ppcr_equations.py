@@ -137,9 +137,7 @@ def test_6_the_gate_does_not_see_how_strong_an_activation_is():
     strength = torch.rand(2, 1, 4, 4, dtype=torch.float64) * 100 + 0.01
     gate = module(x) / x
     assert_close(module(strength * x) / (strength * x), gate)
-    shift = torch.randn(
-        2, 1, 4, 4, dtype=torch.float64
-    )  # nor its offset: PN is affine-invariant in every pixel
+    shift = torch.randn(2, 1, 4, 4, dtype=torch.float64)  # nor its offset: PN is affine-invariant in every pixel
     assert_close(module.norm(module.pool(x + shift)), module.norm(module.pool(x)))
 
 

@@ -7,9 +7,7 @@ from torch.testing import assert_close
 
 from medattn.attention import PPCR, PixelNorm
 
-shapes = st.tuples(
-    st.integers(1, 3), st.integers(1, 4), st.integers(1, 5), st.integers(1, 5), st.integers(0, 2**16)
-)
+shapes = st.tuples(st.integers(1, 3), st.integers(1, 4), st.integers(1, 5), st.integers(1, 5), st.integers(0, 2**16))
 
 
 def draw(shape):
