@@ -1,25 +1,21 @@
-"""The data sets by name."""
+"""Every data set by name."""
 
-import hashlib
+import inspect
 
-import numpy as np
-import torch
-from medmnist import INFO
+from medattn.datasets.dataset import Dataset
+from medattn.datasets.phantoms import phantoms
 
-from medattn.datasets.dataset import Dataset, Split
-from medattn.paths import data_folder
+DATASETS = {"phantoms": phantoms}
 
 
-def load_dataset(name: str, size: int = 28) -> Dataset:
-    """Load a MedMNIST 2D set from its file, checked against its MD5."""
-    info, suffix = INFO[name], "" if size == 28 else f"_{size}"
-    path = data_folder() / "medmnist" / f"{name}{suffix}.npz"
-    if hashlib.md5(path.read_bytes()).hexdigest() != info[f"MD5{suffix}"]:
-        raise ValueError(f"{path} is not the official file: its MD5 differs from {info[f'MD5{suffix}']}")
-    with np.load(path, allow_pickle=False) as arrays:
-        splits = []
-        for split in ("train", "val", "test"):
-            images = torch.from_numpy(arrays[f"{split}_images"])
-            images = images[:, None] if images.ndim == 3 else images.permute(0, 3, 1, 2).contiguous()
-            splits.append(Split(images, torch.from_numpy(arrays[f"{split}_labels"][:, 0].astype(np.int64))))
-    return Dataset(name, size, tuple(info["label"].values()), *splits)
+def load_dataset(name: str, size: int = 28, **options) -> Dataset:
+    """Load a data set by its name at a size in pixels; the options are the set's own."""
+    if name not in DATASETS:
+        raise ValueError(f"dataset={name!r} is not one of {', '.join(DATASETS)}")
+    known = list(inspect.signature(DATASETS[name]).parameters)[1:]
+    for option in options:
+        if option not in known:
+            raise ValueError(
+                f"{option}={options[option]!r} is no option of {name}: {', '.join(known) or 'it has none'}"
+            )
+    return DATASETS[name](size, **options)

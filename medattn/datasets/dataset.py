@@ -24,12 +24,8 @@ class Split:
         n, _, height, width = self.images.shape
         if self.labels.dtype != torch.int64 or self.labels.shape != (n,):
             raise ValueError(f"labels {_say(self.labels)} must be int64 ({n},), one for each image")
-        if self.masks is not None and (
-            self.masks.dtype != torch.bool or self.masks.shape != (n, height, width)
-        ):
-            raise ValueError(
-                f"masks {_say(self.masks)} must be bool ({n}, {height}, {width}), one for each image"
-            )
+        if self.masks is not None and (self.masks.dtype != torch.bool or self.masks.shape != (n, height, width)):
+            raise ValueError(f"masks {_say(self.masks)} must be bool ({n}, {height}, {width}), one for each image")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -62,9 +58,7 @@ class Dataset:
         for name in ("train", "val", "test"):
             split = getattr(self, name)
             if split.images.shape[1:] != shape:
-                raise ValueError(
-                    f"{name} images of {self.name} are {tuple(split.images.shape[1:])}, not {shape}"
-                )
+                raise ValueError(f"{name} images of {self.name} are {tuple(split.images.shape[1:])}, not {shape}")
             if len(split) and not 0 <= int(split.labels.min()) <= int(split.labels.max()) < self.n_classes:
                 low, high = int(split.labels.min()), int(split.labels.max())
                 raise ValueError(
