@@ -1,0 +1,176 @@
+"""Running and refreshing notebooks, on small ones made here."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import psutil
+import pytest
+
+from medattn import cli, paths
+from medattn.notebooks import NotebookFailed, all_notebooks, find_notebook, refresh, run
+
+PARAMETERS = "epochs: int = 3  # the paper: 150\nscales: tuple[int, ...] = (1, 2)  # of the pyramid"
+SLEEP = "import subprocess, time\nsubprocess.Popen(['sleep', '977'])\ntime.sleep(977)"
+
+
+def write(root, name, *cells):
+    """Write a notebook: a title, the parameters, then code cells as (source, tag) or source."""
+    notebook = nbformat.v4.new_notebook()
+    notebook.cells = [nbformat.v4.new_markdown_cell(f"# {name[:2]} · Title\n\n[next](01_next.ipynb)")]
+    for cell in [(PARAMETERS, "parameters"), *cells]:
+        source, *tags = (cell,) if isinstance(cell, str) else cell
+        notebook.cells.append(nbformat.v4.new_code_cell(source, metadata={"tags": tags} if tags else {}))
+    path = root / "notebooks" / f"{name}.ipynb"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, path)
+    return path
+
+
+def said(path):
+    """What the code cells of an executed notebook printed."""
+    cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+    return ["".join(output.get("text", "") for output in cell.outputs) for cell in cells]
+
+
+def sleepers():
+    return [p.pid for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == ["sleep", "977"]]
+
+
+def test_names_of_notebooks(tmp_path):
+    for name in ("04_training", "00_tour", "solutions/04_training"):
+        write(tmp_path, name)
+    (tmp_path / "notebooks" / "Untitled.ipynb").write_text("{}")
+    assert [notebook.name for notebook in all_notebooks(tmp_path)] == ["00", "04", "solutions/04"]
+    for name in ("04", "04_training", "notebooks/04_training.ipynb"):
+        assert find_notebook(name, tmp_path).path == tmp_path / "notebooks" / "04_training.ipynb"
+    solution = find_notebook("solutions/04", tmp_path)
+    assert solution.output() == tmp_path / "out" / "solutions" / "04_training.ipynb"
+    with pytest.raises(ValueError, match="there is no notebook '44'; there are 00, 04, solutions/04"):
+        find_notebook("44", tmp_path)
+    with pytest.raises(ValueError, match="there are no notebooks in"):
+        find_notebook("04", tmp_path / "elsewhere")
+
+
+def test_values_reach_the_notebook_with_their_types(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    write(tmp_path, "04_training", "print(repr(epochs), repr(scales))")
+    settings = tmp_path / "notebooks" / "paper" / "04.yaml"
+    settings.parent.mkdir()
+    settings.write_text("epochs: 150\nscales: [1, 2, 4]\n")
+    assert cli.main(["run", "04", "--paper", "-p", "epochs=7"]) == 0
+    done = tmp_path / "out" / "04_training.paper.ipynb"
+    assert said(done)[-1] == "7 (1, 2, 4)\n"
+    assert str(done) in capsys.readouterr().out
+    assert 'href="01_next.html"' in done.with_suffix(".html").read_text()
+    assert not (tmp_path / "out" / "04_training.ipynb").exists()
+
+
+def test_what_fails_is_named_and_the_rest_still_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    write(tmp_path, "01_fails", "print('first')", "raise KeyError('boom')", "print('never')")
+    write(tmp_path, "02_dies", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", "print('never')")
+    write(tmp_path, "solutions/01_silent", "x = 1")
+    assert cli.main(["run", "--all"]) == 1
+    errors = capsys.readouterr().err
+    assert "medattn: 01_fails failed in cell 4 of 5, In [3]: KeyError: 'boom'; the notebook up to there:" in errors
+    assert "medattn: 02_dies lost its kernel in cell 3 of 4" in errors
+    assert "medattn: 01_silent came to its end without a result" in errors
+    assert errors.endswith("medattn: failed: 01, 02, solutions/01\n")
+    assert "first\n" in said(tmp_path / "out" / "01_fails.ipynb")
+    assert not list((tmp_path / "out").rglob("*.html"))
+
+
+@pytest.mark.parametrize("limit", [{"cell_limit": 1}, {"total_limit": 3.5}])
+def test_a_stalled_notebook_is_tried_twice_and_killed_whole(tmp_path, capfd, limit):
+    write(tmp_path, "03_stalls", SLEEP, "print('never')")
+    with pytest.raises(NotebookFailed, match="03_stalls did not end within its time; it stood"):
+        run(find_notebook("03", tmp_path), **limit)
+    assert capfd.readouterr().err.count("once more") == 1
+    assert not sleepers()
+
+
+def test_interrupting_kills_the_kernel_and_says_how_to_go_on(tmp_path):
+    write(tmp_path, "03_stalls", SLEEP, "print('never')")
+    code = "import sys, pathlib; from medattn import cli, paths; paths.ROOT = pathlib.Path(sys.argv[1]); "
+    words = [sys.executable, "-c", code + "sys.exit(cli.main(['run', '03']))", str(tmp_path)]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + 60
+    while not sleepers() and time.monotonic() < end:
+        time.sleep(0.1)
+    assert sleepers()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert errors.splitlines()[-1].startswith("medattn: interrupted; the training runs' finished epochs are kept")
+    assert not sleepers()
+
+
+@pytest.fixture(scope="module")
+def refreshed(tmp_path_factory):
+    root = tmp_path_factory.mktemp("refreshed")
+    path = write(
+        root,
+        "05_maps",
+        "import matplotlib.pyplot as plt\nfrom ipywidgets import IntSlider, interact",
+        "for k in range(3):\n    print('epoch', k)",
+        "plt.plot([0, 1])\nplt.show()",
+        ("interact(lambda k: print(k), k=(0, 3))", "nbval-ignore-output"),
+        "IntSlider()",
+        "epochs",
+    )
+    assert refresh(find_notebook("05", root))
+    return path
+
+
+def test_refresh_keeps_what_can_be_compared(refreshed):
+    notebook = json.loads(refreshed.read_text())
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in code] == [*range(1, 8)]
+    assert [cell["id"] for cell in notebook["cells"]] == [f"cell-{k:02d}" for k in range(8)]
+    assert [cell["metadata"] for cell in code if cell["metadata"]] == [
+        {"tags": ["parameters"]},
+        {"tags": ["nbval-ignore-output"]},
+    ]
+    assert sorted(notebook["metadata"]) == ["kernelspec", "language_info", "medattn"]
+    assert [output["text"] for output in code[2]["outputs"]] == [["epoch 0\n", "epoch 1\n", "epoch 2\n"]]
+    assert "image/png" in code[3]["outputs"][0]["data"]
+    assert code[4]["outputs"] == code[5]["outputs"] == []
+    assert code[6]["outputs"][0]["data"] == {"text/plain": ["3"]}
+
+
+def test_refresh_again_changes_no_byte(refreshed):
+    before = refreshed.read_bytes()
+    assert not refresh(find_notebook("05", refreshed.parents[1]))
+    assert refreshed.read_bytes() == before
+
+
+def test_refresh_writes_nothing_that_fails_or_is_too_large(tmp_path):
+    large = write(tmp_path, "06_large", "print('x' * 600_000)")
+    fails = write(tmp_path, "07_fails", "1 / 0")
+    before = large.read_bytes(), fails.read_bytes()
+    with pytest.raises(ValueError, match=r"notebook 06 would be 60\d kB, of which 600 kB are .* of cell-02; allowed"):
+        refresh(find_notebook("06", tmp_path))
+    with pytest.raises(NotebookFailed, match="ZeroDivisionError: division by zero"):
+        refresh(find_notebook("07", tmp_path))
+    assert (large.read_bytes(), fails.read_bytes()) == before
+
+
+def test_nbval_sees_a_changed_output(tmp_path):
+    path = write(tmp_path, "08_compared", "print('accuracy', 0.5)")
+    refresh(find_notebook("08", tmp_path))
+    changed = path.with_name("09_changed.ipynb")
+    changed.write_text(path.read_text().replace("accuracy 0.5", "accuracy 0.6"))
+    words = ["-p", "no:cacheprovider", "--nbval", "--nbval-current-env", "-c", "/dev/null", str(path.parent)]
+    done = subprocess.run([sys.executable, "-m", "pytest", *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "1 failed, 3 passed" in done.stdout, done.stdout
+    assert "09_changed.ipynb::Cell 1" in done.stdout and "mismatch 'stdout'" in done.stdout, done.stdout
+
+
+def test_the_checkout_is_found():
+    assert Path(__file__).resolve().parents[2] == paths.ROOT
