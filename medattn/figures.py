@@ -173,48 +173,104 @@ def _boxes(axes: Axes, values: np.ndarray, names: Sequence[str]) -> None:
 
 
 def contexts_of_image(contexts: Tensor, scales: Sequence[int] = (1, 2, 4), signed: bool = False) -> Figure:
-    """Fig. 2a: the contexts (D, h, w) of one image as pictures, a row per scale, on one colour scale."""
-    values, columns = np.asarray(contexts), max(scales)
+    """Fig. 2a: the contexts (D, h, w) of one image as a pyramid of pictures, a row per scale, on one colour scale.
+
+    Every picture stands over the finer groups that it is the mean of.
+    """
+    values = np.asarray(contexts)
     bound = float(np.abs(values).max())
     options = {"cmap": SIGNED_COLOURS, "vmin": -bound, "vmax": bound} if signed else {"cmap": MAP_COLOURS}
     if not signed:
         options |= {"vmin": float(values.min()), "vmax": float(values.max())}
-    figure, axes = _new(len(scales), columns, len(scales) * WIDTH / (columns + 0.6) * 0.72)
-    first = 0
-    for row, scale in zip(axes, scales, strict=True):
-        for k, place in enumerate(row):
-            if k >= scale:
-                place.set_axis_off()
-                continue
-            shown = place.imshow(values[first + k], **options)
-            _bare(place)
-            place.set_title(f"{k + 1}/{scale}", fontsize=10)
-        first += scale
-    figure.colorbar(shown, ax=axes, label="context value")
+    cell = (WIDTH - 1.3) / max(scales)  # inches; layout by hand, as pictures span cells
+    side, row_height = 0.8 * cell, 0.8 * cell + 0.3
+    height = len(scales) * row_height
+    figure = Figure(figsize=(WIDTH, height))
+    pictures = iter(zip(values, context_names(scales), strict=True))
+    for row, scale in enumerate(scales):
+        for group in range(scale):
+            picture, name = next(pictures)
+            middle = (group + 0.5) / scale * (WIDTH - 1.3)
+            left, bottom = (middle - side / 2) / WIDTH, 1 - ((row + 1) * row_height - 0.03) / height
+            axes = figure.add_axes((left, bottom, side / WIDTH, side / height))
+            shown = axes.imshow(picture, **options)
+            _bare(axes)
+            axes.set_title(name, fontsize=10, pad=3)
+    label = "normalised context value" if signed else "context value"
+    figure.colorbar(shown, cax=figure.add_axes((1 - 1.1 / WIDTH, 0.1, 0.2 / WIDTH, 0.8)), label=label)
     return figure
 
 
-def pixel_walk(before: Tensor, after: Tensor, weights: Tensor, scales: Sequence[int] = (1, 2, 4)) -> Figure:
-    """One pixel through PPCR: its D contexts, normalised, times W, summed and squashed to its gate. Inputs are (D,)."""
+def pixel_walk(
+    before: Tensor,
+    after: Tensor,
+    weights: Tensor,
+    scales: Sequence[int] = (1, 2, 4),
+    image: Tensor | None = None,
+    place: tuple[float, float] = (0, 0),
+) -> Figure:
+    """One pixel through PPCR: its D contexts, normalised, times W, summed and squashed to its gate. Inputs are (D,).
+
+    With an `image` (C, H, W), a first panel marks the pixel on it at `place`, its (row, column) in image pixels.
+    """
     product = weights * after
     z = float(product.sum())
     names = context_names(scales)
-    figure, axes = _new(1, 4, 2.9)
-    steps = (
-        (before, "contexts T"),
-        (after, "normalised"),
-        (weights, "weights W"),
-        (product, "W × normalised"),
-    )
-    for place, (values, title) in zip(axes[0], steps, strict=True):
+    first = int(image is not None)
+    figure, axes = _new(1, 4 + first, 2.9)
+    if image is not None:
+        _picture(axes[0, 0], image)
+        axes[0, 0].plot(*place[::-1], "+", color="black", markersize=22, markeredgewidth=4)
+        axes[0, 0].plot(*place[::-1], "+", color="white", markersize=20, markeredgewidth=1.5)
+        axes[0, 0].set_title("the pixel", fontsize=11)
+    steps = ((before, "contexts T"), (after, "normalised"), (weights, "weights W"), (product, "W × normalised"))
+    for place_, (values, title) in zip(axes[0, first:], steps, strict=True):
         colours = [PALETTE[0] if s == 1 else PALETTE[1] if s == 2 else PALETTE[2] for s in scales for _ in range(s)]
-        place.barh(names, np.asarray(values), color=colours)
-        place.axvline(0, color="black", linewidth=0.8)
-        place.invert_yaxis()
-        place.set_title(title, fontsize=11)
-    axes[0, 0].set_ylabel("context (group / groups)")
+        place_.barh(names, np.asarray(values), color=colours)
+        place_.axvline(0, color="black", linewidth=0.8)
+        place_.invert_yaxis()
+        place_.set_title(title, fontsize=11)
+    axes[0, first].set_ylabel("context (group / groups)")
     gate = float(torch.sigmoid(torch.tensor(z)))
-    axes[0, 3].set_xlabel(f"sum Z = {z:+.2f}, gate G = {gate:.2f}")
+    axes[0, -1].set_xlabel(f"sum Z = {z:+.2f}\ngate G = {gate:.2f}")
+    return figure
+
+
+# half against half, and quarter against quarter within each half: an orthonormal basis of what PN lets through
+PYRAMID_AXES = torch.tensor([[0, 1, -1, 1, 1, -1, -1], [0, 0, 0, 1, -1, 0, 0], [0, 0, 0, 0, 0, 1, -1]])
+PYRAMID_AXES = PYRAMID_AXES / PYRAMID_AXES.double().norm(dim=1, keepdim=True)
+
+
+def context_sphere(after: Tensor, gate: Tensor, weights: Tensor | None = None) -> Figure:
+    """Pixels as points on a sphere: the normalised contexts (7, n) of scales (1, 2, 4), coloured by their gate (n,).
+
+    The three axes are the differences that pixel normalisation lets through. `weights` (7,) is drawn as an arrow.
+    """
+    points = (PYRAMID_AXES @ after.double()).numpy()
+    figure = Figure(figsize=(WIDTH, 4.1), layout="constrained")
+    round_, up = np.meshgrid(np.linspace(0, 2 * np.pi, 25), np.linspace(0, np.pi, 13))
+    sphere = 7**0.5 * np.stack([np.cos(round_) * np.sin(up), np.sin(round_) * np.sin(up), np.cos(up)])
+    for k, azimuth in enumerate((-35, 145)):
+        axes = figure.add_subplot(1, 2, k + 1, projection="3d", computed_zorder=False)
+        axes.plot_wireframe(*sphere, color="0.85", linewidth=0.5, zorder=1)
+        turn, lift = np.radians([azimuth, 15])
+        towards = np.array([np.cos(turn) * np.cos(lift), np.sin(turn) * np.cos(lift), np.sin(lift)])  # the reader
+        near = towards @ points > 0  # the far side would shine through
+        options = {"cmap": MAP_COLOURS, "vmin": 0, "vmax": 1, "s": 12, "depthshade": False, "zorder": 2}
+        shown = axes.scatter(*points[:, near], c=np.asarray(gate)[near], **options)
+        if weights is not None:
+            arrow = (PYRAMID_AXES @ weights.double()).numpy()
+            arrow *= 7**0.5 * 1.35 / np.linalg.norm(arrow)
+            axes.quiver(0, 0, 0, *arrow, color="black", arrow_length_ratio=0.12, zorder=3 if towards @ arrow > 0 else 0)
+        axes.view_init(15, azimuth)
+        axes.patch.set_visible(False)  # it would cover its neighbour's label
+        axes.set_box_aspect((1, 1, 1), zoom=0.95)
+        axes.set(xticks=(-2, 0, 2), yticks=(-2, 0, 2), zticks=(-2, 0, 2))
+        axes.set_xlabel("half 1 − half 2", fontsize=9)
+        axes.set_ylabel("quarter 1 − 2", fontsize=9)
+        axes.set_zlabel("quarter 3 − 4", fontsize=9)
+        axes.set_title("from one side" if k == 0 else "from the other", fontsize=11)
+    figure.colorbar(shown, ax=figure.axes, shrink=0.7, label="gate G")
     return figure
 
 

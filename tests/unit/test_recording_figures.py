@@ -11,7 +11,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from medattn import figures
-from medattn.attention import insert_attention
+from medattn.attention import CrossChannelPyramidPooling, PixelNorm, insert_attention
 from medattn.networks import build_network
 from medattn.recording import last_of_each_stage, record, record_images
 from medattn.teaching import show, within
@@ -120,6 +120,13 @@ def drawn(network, images):
         "pixel_walk",
         figures.pixel_walk(first.before[0, :, 5, 5], first.after[0, :, 5, 5], first.weights[:, 5, 5]),
     )
+    pixel = first.before[0, :, 5, 5], first.after[0, :, 5, 5], first.weights[:, 5, 5]
+    yield "pixel_walk_on_image", figures.pixel_walk(*pixel, image=images[0], place=(5, 5))
+    yield (
+        "context_sphere",
+        figures.context_sphere(first.after[0].flatten(1), first.attention[0].flatten(), pixel[2]),
+    )
+    yield "contexts_not_nested", figures.contexts_of_image(first.before[0], scales=(3, 4))
     yield "training_curves", figures.training_curves({"plain": history, "PPCR": history})
     yield "confusion_matrix", figures.confusion_matrix(np.array([[3, 1], [0, 4]]), ["benign", "malignant"])
     yield "beside_the_paper", figures.beside_the_paper(table)
@@ -139,6 +146,15 @@ def test_pixel_walk_says_the_gate_that_the_network_used(network, images):
     recorded = record_images(network, images)["layer1.0.bn2"]
     figure = figures.pixel_walk(recorded.before[0, :, 3, 4], recorded.after[0, :, 3, 4], recorded.weights[:, 3, 4])
     assert f"gate G = {recorded.attention[0, 3, 4]:.2f}" in figure.axes[3].get_xlabel()
+
+
+def test_pyramid_axes_are_orthonormal_and_hold_all_that_pixel_norm_lets_through():
+    axes = figures.PYRAMID_AXES
+    assert_close(axes @ axes.T, torch.eye(3, dtype=torch.float64))
+    t_hat = PixelNorm(eps=0)(CrossChannelPyramidPooling(8)(torch.randn(4, 8, 3, 3, dtype=torch.float64)))
+    points = axes @ t_hat.movedim(1, 0).flatten(1)
+    assert_close(axes.T @ points, t_hat.movedim(1, 0).flatten(1))
+    assert_close(points.square().sum(0), torch.full((36,), 7.0, dtype=torch.float64))
 
 
 def test_context_names_follow_the_scales():
