@@ -134,9 +134,7 @@ def _each(chosen: list, one: Callable) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="medattn", description="Spatial attention in medical images, to run."
-    )
+    parser = argparse.ArgumentParser(prog="medattn", description="Spatial attention in medical images.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 

@@ -1,0 +1,111 @@
+"""What a user types, and what the answer is."""
+
+import json
+import os
+import sys
+
+import pytest
+
+from medattn import __version__, cli, paths
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A folder with two notebooks that are never executed here."""
+    cell = {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": "epochs: int = 3  # the paper: 150"}
+    for name in ("00_tour", "04_training"):
+        path = tmp_path / "notebooks" / f"{name}.ipynb"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps({"cells": [cell], "metadata": {}}))
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    monkeypatch.setenv("MEDATTN_RUNS", str(tmp_path / "runs"))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("run", "which notebook? There are 00, 04; or --all"),
+        ("run 44", "there is no notebook '44'; there are 00, 04"),
+        ("run 04 -p epochs", "-p epochs: write -p name=value"),
+        ("run 04 -p =3", "-p =3: write -p name=value"),
+        ("run 04 -p epoch=3", "notebook 04: there is no parameter 'epoch' (did you mean 'epochs'?)"),
+        ("run 04 -p epochs=1.5", "notebook 04: epochs='1.5' is not a whole number"),
+        ("run 00 04 -p epochs=x", "notebook 00: epochs='x' is not a whole number"),
+        ("run 04 --paper", "notebook 04 has no paper settings: there is no notebooks/paper/04.yaml"),
+        ("run 04 --all", "--all runs every notebook with its defaults"),
+        ("run --all --paper", "--all runs every notebook with its defaults"),
+        ("refresh 44", "there is no notebook '44'"),
+        ("train none.yaml", "there is no recipe none.yaml"),
+    ],
+)
+def test_a_mistake_is_answered_in_one_message(project, capsys, words, reason):
+    assert cli.main(words.split()) == 2
+    told = capsys.readouterr()
+    assert told.err.startswith(f"medattn: {reason}")
+    assert "Traceback" not in told.err
+    if "parameter" in reason or "whole number" in reason:
+        assert told.err.endswith("its parameters are\n  epochs: int = 3  # the paper: 150\n")
+    else:
+        assert told.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", ["", "walk", "run --fast 04", "runs 04", "train", "data --size=big"])
+def test_a_wrong_word_is_answered_with_the_usage(capsys, words):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(words.split())
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("usage: medattn")
+
+
+def test_version_and_help(capsys):
+    for word, told in (("--version", __version__), ("--help", "execute notebooks")):
+        with pytest.raises(SystemExit) as ended:
+            cli.main([word])
+        assert ended.value.code == 0
+        assert told in capsys.readouterr().out
+
+
+def test_a_recipe_with_a_mistake_is_answered_in_one_message(project, capsys):
+    recipe = project / "recipe.yaml"
+    recipe.write_text("epoch: 3\n")
+    assert cli.main(["train", str(recipe)]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("medattn: a recipe has no field 'epoch'") and told.count("\n") == 1
+
+
+def test_training_is_listed(project, capsys):
+    assert cli.main(["runs"]) == 0
+    assert capsys.readouterr().out == f"no runs yet in {project / 'runs'}\n"
+    recipe = project / "recipe.yaml"
+    recipe.write_text("epochs: 1\nbatch_size: 16\ndataset_options: {n_train: 16, n_val: 8, n_test: 8}\n")
+    assert cli.main(["train", str(recipe)]) == 0
+    assert str(project / "runs") in capsys.readouterr().out
+    assert cli.main(["runs"]) == 0
+    heading, row = capsys.readouterr().out.splitlines()
+    assert heading.split()[:6] == ["run", "dataset", "network", "attention", "seed", "epochs"]
+    assert "phantoms resnet18" in " ".join(row.split()) and "1/1" in row and "finished" in row
+
+
+def test_what_stops_a_training_is_told(project, capsys, monkeypatch):
+    (project / "recipe.yaml").write_text("epochs: 1\n")
+    stops = {MemoryError("try batch_size=16"): 1, ArithmeticError("epoch 3"): 1, KeyboardInterrupt(): 130}
+    for error, code in stops.items():
+
+        def fit(recipe, error=error):
+            raise error
+
+        monkeypatch.setattr("medattn.training.fit", fit)
+        assert cli.main(["train", str(project / "recipe.yaml")]) == code
+        told = capsys.readouterr().err
+        assert told.startswith("medattn: ") and "Traceback" not in told
+        assert ("the same command goes on from there" in told) == (code == 130)
+
+
+def test_lab_is_for_this_machine_only(project, monkeypatch):
+    begun = []
+    monkeypatch.setattr(os, "execv", lambda program, words: begun.extend([program, *words]))
+    cli.main(["lab", "--no-browser"])
+    assert begun[:4] == [sys.executable, sys.executable, "-m", "jupyterlab"]
+    assert {"--ip=127.0.0.1", f"--ServerApp.root_dir={project}", "--no-browser"} <= set(begun)
+    assert not any("token" in word or "password" in word for word in begun)  # Jupyter's own: a new token each time
