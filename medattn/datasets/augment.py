@@ -111,7 +111,7 @@ def _uniform(images: Tensor, generator: Generator, low: float = 0.0, high: float
 
 def _resample(images: Tensor, generator: Generator) -> Tensor:
     """Resized crop, both flips and rotation as one affine map from output to input, in one bilinear resampling."""
-    n, _, height, width = images.shape
+    height, width = images.shape[2:]
     area = _uniform(images, generator, *CROP_AREA)
     ratio = _uniform(images, generator, *(math.log(r) for r in CROP_RATIO)).exp()
     crop_x = (area * ratio).sqrt().clamp(max=1)  # of the width; of the height:

@@ -31,7 +31,7 @@ def windows(places: Tensor, size: int, reach: float) -> tuple[Tensor, Tensor, Te
     Shape: (N, M, 2) -> three of (N, M, k, k): the pixel's position in the flattened image (size**2 where it would lie
     outside), and x and y from the place to its centre.
     """
-    half = int(reach / pixel(size)) + 1
+    half = int(reach / pixel(size) + 0.5)  # the nearest pixel's centre is up to half a pixel away
     steps = torch.arange(-half, half + 1)
     nearest = ((places + 1) / pixel(size)).floor().long()  # (N, M, 2): column and row
     columns, rows = (nearest[..., i, None] + steps for i in (0, 1))  # (N, M, k)

@@ -79,8 +79,8 @@ def _shape(places, radius, stretch, turn, size: int) -> tuple[Tensor, Tensor, Te
     flat, dx, dy = windows(places, size, 1.8 * RADIUS[1])
     holds_centre = (dx.abs() <= pixel(size) / 2) & (dy.abs() <= pixel(size) / 2)
     dx, dy = (dx * turn.cos() + dy * turn.sin()) / stretch, (dy * turn.cos() - dx * turn.sin()) * stretch
-    away = torch.hypot(dx, dy)
-    cosine = dx / away.clamp(min=1e-6)
-    border = radius * (1 + _UNEVEN * (4 * cosine**3 - 3 * cosine))  # cos of three times the angle: a soft triangle
+    away, around = torch.hypot(dx, dy), torch.atan2(dy, dx)
+    wave = (torch.cos(3 * around + 11 * turn) + torch.cos(5 * around - 7 * turn)) / 2
+    border = radius * (1 + _UNEVEN * wave)
     soft = (0.16 * radius).clamp(min=0.3 * pixel(size))
     return torch.sigmoid((border - away) / soft), (away <= border) | holds_centre, flat
