@@ -79,6 +79,7 @@ def method_maps(
     maps: Mapping[str, Tensor],
     masks: Tensor | None = None,
     titles: Sequence[str] | None = None,
+    label: str = "attention weight",
 ) -> Figure:
     """Fig. 1: images (N, C, H, W) and, beside each, the map (N, H, W) of every method on one colour scale.
 
@@ -100,7 +101,7 @@ def method_maps(
             if k == 0:
                 place.set_title(method)
     axes[0, 0].set_title("image")
-    figure.colorbar(shown, ax=axes, shrink=min(1.0, 2 / len(images) + 0.3), label="attention weight")
+    figure.colorbar(shown, ax=axes, shrink=min(1.0, 2 / len(images) + 0.3), label=label)
     return figure
 
 
@@ -271,6 +272,36 @@ def context_sphere(after: Tensor, gate: Tensor, weights: Tensor | None = None) -
         axes.set_zlabel("quarter 3 − 4", fontsize=9)
         axes.set_title("from one side" if k == 0 else "from the other", fontsize=11)
     figure.colorbar(shown, ax=figure.axes, shrink=0.7, label="gate G")
+    return figure
+
+
+def by_stage(
+    values: Mapping[str, Tensor], stages: Sequence[str], label: str, reference: Mapping[str, float] | None = None
+) -> Figure:
+    """Compare quantities over the stages: a marker with its value a stage, a colour and a marker a quantity.
+
+    A quantity is (stages,), or (stages, n) of one number an image: the mean is shown with its 95 % interval over
+    images (nan left out). `reference` names horizontal lines, such as chance.
+    """
+    figure, axes = _new(1, 1, 3.3)
+    place = axes[0, 0]
+    for k, (name, each) in enumerate(values.items()):
+        numbers = np.asarray(each, dtype=float).reshape(len(stages), -1)
+        mean, count = np.nanmean(numbers, 1), np.isfinite(numbers).sum(1)
+        # 1.96 standard errors; none for a single number
+        error = 1.96 * np.nanstd(numbers, 1, ddof=1) / count**0.5 if numbers.shape[1] > 1 else None
+        x = np.arange(len(stages)) + (k - (len(values) - 1) / 2) * 0.8 / len(values)
+        place.errorbar(x, mean, error, fmt="osD^v*"[k % 6], color=PALETTE[k], label=name, capsize=3, markersize=6)
+        for at, number, up in zip(x, mean, mean if error is None else mean + error, strict=True):
+            place.annotate(f"{number:.2f}", (at, up), (0, 4), textcoords="offset points", ha="center", fontsize=9)
+    for style, (name, number) in zip(("--", ":", "-."), (reference or {}).items(), strict=False):
+        place.axhline(number, color="black", linewidth=1, linestyle=style, label=name, zorder=0)
+    place.set_xticks(range(len(stages)), stages)
+    place.set_xlim(-0.5, len(stages) - 0.5)
+    place.margins(y=0.15)
+    place.set_ylabel(label)
+    place.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside right center", frameon=False, fontsize=9)
     return figure
 
 

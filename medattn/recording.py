@@ -1,7 +1,7 @@
 """Read attention from outside: hooks that are there for the length of a `with` block, and no longer.
 
 What is recorded are PPCR's quantities (section 3): the contexts T before PN, T_hat after it, the gate G and the
-weights W, at every site of a network.
+weights W, at every site of a network; and, to compare the gate with, how strong the features X are that it weighs.
 """
 
 from collections.abc import Iterator
@@ -26,11 +26,17 @@ class Recorded:
     attention: Tensor = field(default_factory=lambda: torch.empty(0))  # G (N, h, w)
     before: Tensor = field(default_factory=lambda: torch.empty(0))  # T (N, D, h, w)
     after: Tensor = field(default_factory=lambda: torch.empty(0))  # T_hat (N, D, h, w)
+    energy: Tensor = field(default_factory=lambda: torch.empty(0))  # mean of |X| over channels (N, h, w)
 
     def map(self, size: int | tuple[int, int]) -> Tensor:
         """Give the attention map on the image grid, (N, H, W), bilinearly between the feature map's pixels."""
-        pair = (size, size) if isinstance(size, int) else size
-        return F.interpolate(self.attention[:, None], pair, mode="bilinear", align_corners=False)[:, 0]
+        return on_image(self.attention, size)
+
+
+def on_image(values: Tensor, size: int | tuple[int, int]) -> Tensor:
+    """Give values of a feature map's pixels on the image grid, bilinearly between them: (N, h, w) -> (N, H, W)."""
+    pair = (size, size) if isinstance(size, int) else size
+    return F.interpolate(values[:, None], pair, mode="bilinear", align_corners=False)[:, 0]
 
 
 @contextmanager
@@ -60,8 +66,15 @@ def record(network: nn.Module, contexts: bool = True) -> Iterator[dict[str, Reco
 
         hooks.append(module.register_forward_hook(hook))
 
+    def keep_energy(module: nn.Module, site: str) -> None:
+        def hook(_module, inputs: tuple[Tensor, ...]) -> None:
+            kept.setdefault((site, "energy"), []).append(inputs[0].detach().float().abs().mean(1).cpu())
+
+        hooks.append(module.register_forward_pre_hook(hook))
+
     try:
         for site in sites:
+            keep_energy(site.module, site.name)
             keep(site.module.integrate, site.name, "attention")
             if contexts:
                 keep(site.module.pool, site.name, "before")

@@ -23,3 +23,21 @@ def chance_of_pointing(masks: Tensor, within: Tensor | None = None) -> float:
     if within is not None:
         return float(share[:, within].mean(1).mean()) if within.any() else float("nan")
     return float(torch.mean(share))
+
+
+def pixel_auc(maps: Tensor, masks: Tensor, within: Tensor | None = None) -> Tensor:
+    """Give for each image how often a pixel on the mask has a higher value than one beside it: 0.5 says nothing.
+
+    Shape: maps (N, H, W), masks (N, H, W) of bool -> (N,) in 0..1, nan where the mask or its surroundings are empty.
+    `within` (H, W) leaves the other pixels out. It is the area under the ROC curve; equal values count one half.
+    """
+    if maps.shape != masks.shape or maps.ndim != 3:
+        raise ValueError(f"maps {tuple(maps.shape)} and masks {tuple(masks.shape)} must both be (N, H, W)")
+    chosen = torch.ones_like(masks[0]) if within is None else within
+    values, on_mask = maps[:, chosen].double(), masks[:, chosen].bool()
+    areas = []
+    for value, on in zip(values, on_mask, strict=True):
+        beside = value[~on].sort().values
+        below = (torch.searchsorted(beside, value[on]) + torch.searchsorted(beside, value[on], right=True)) / 2
+        areas.append(below.mean() / len(beside))  # Mann and Whitney's count of pairs
+    return torch.stack(areas)

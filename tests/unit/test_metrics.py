@@ -6,8 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from medmnist.evaluator import getACC, getAUC
+from sklearn.metrics import roc_auc_score
 
-from medattn.evaluation import chance_of_pointing, pointing_game, score
+from medattn.evaluation import chance_of_pointing, pixel_auc, pointing_game, score
 
 
 @settings(deadline=None, max_examples=60)
@@ -67,3 +68,19 @@ def test_pointing_game_counts_the_highest_pixel_and_not_the_first_of_a_flat_map(
     assert chance_of_pointing(masks, within=region) == pytest.approx(1 / 4)
     with pytest.raises(ValueError, match=r"must both be \(N, H, W\)"):
         pointing_game(maps[0], masks)
+
+
+def test_pixel_auc_is_the_area_under_the_roc_curve_of_every_image():
+    generator = torch.Generator().manual_seed(0)
+    maps = torch.randint(0, 20, (4, 6, 5), generator=generator) / 20  # with ties
+    masks = torch.rand(4, 6, 5, generator=generator) < 0.3
+    masks[3] = False
+    region = torch.ones(6, 5, dtype=torch.bool)
+    region[0] = False
+    areas, inside = pixel_auc(maps, masks), pixel_auc(maps, masks, within=region)
+    for k in range(3):
+        assert areas[k] == pytest.approx(roc_auc_score(masks[k].flatten(), maps[k].flatten()))
+        assert inside[k] == pytest.approx(roc_auc_score(masks[k, 1:].flatten(), maps[k, 1:].flatten()))
+    assert areas[3].isnan()
+    with pytest.raises(ValueError, match=r"must both be \(N, H, W\)"):
+        pixel_auc(maps[0], masks[0])

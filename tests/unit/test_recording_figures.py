@@ -13,7 +13,7 @@ from torch.testing import assert_close
 from medattn import figures
 from medattn.attention import CrossChannelPyramidPooling, PixelNorm, insert_attention
 from medattn.networks import build_network
-from medattn.recording import last_of_each_stage, record, record_images
+from medattn.recording import last_of_each_stage, on_image, record, record_images
 from medattn.teaching import show, within
 
 
@@ -32,7 +32,7 @@ def images():
 
 
 def n_hooks(network):
-    return sum(len(module._forward_hooks) for module in network.modules())
+    return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in network.modules())
 
 
 def test_what_is_recorded_satisfies_the_equations(network, images):
@@ -44,6 +44,17 @@ def test_what_is_recorded_satisfies_the_equations(network, images):
         assert_close(recorded.after, t_hat, rtol=1e-4, atol=1e-5)
         assert_close(recorded.attention, torch.sigmoid((recorded.weights * t_hat).sum(1)), rtol=1e-4, atol=1e-5)
         assert recorded.map(28).shape == (5, 28, 28)
+
+
+def test_energy_is_of_the_features_before_they_are_gated(network, images):
+    x = torch.randn(2, 3, 28, 28)
+    seen_by_hand = []
+    hook = network.layer2[1].bn2.attention.register_forward_pre_hook(lambda _, inputs: seen_by_hand.append(inputs[0]))
+    with record(network) as seen:
+        network(x)
+    hook.remove()
+    assert_close(seen["layer2.1.bn2"].energy, seen_by_hand[0].detach().abs().mean(1))
+    assert_close(on_image(seen["layer2.1.bn2"].attention, 28), seen["layer2.1.bn2"].map(28))
 
 
 def test_batches_are_joined_in_order_and_the_output_is_untouched(network, images):
@@ -126,6 +137,10 @@ def drawn(network, images):
         "context_sphere",
         figures.context_sphere(first.after[0].flatten(1), first.attention[0].flatten(), pixel[2]),
     )
+    per_image = torch.stack([stage.attention.flatten(1).std(1) for stage in stages.values()])
+    per_image[0, 2] = torch.nan
+    spread = {"within an image": per_image, "untrained": torch.zeros(4)}
+    yield "by_stage", figures.by_stage(spread, list(stages), "standard deviation", {"chance": 0.1})
     yield "contexts_not_nested", figures.contexts_of_image(first.before[0], scales=(3, 4))
     yield "training_curves", figures.training_curves({"plain": history, "PPCR": history})
     yield "confusion_matrix", figures.confusion_matrix(np.array([[3, 1], [0, 4]]), ["benign", "malignant"])
@@ -155,6 +170,11 @@ def test_pyramid_axes_are_orthonormal_and_hold_all_that_pixel_norm_lets_through(
     points = axes @ t_hat.movedim(1, 0).flatten(1)
     assert_close(axes.T @ points, t_hat.movedim(1, 0).flatten(1))
     assert_close(points.square().sum(0), torch.full((36,), 7.0, dtype=torch.float64))
+
+
+def test_by_stage_shows_means_that_leave_nan_out():
+    figure = figures.by_stage({"hits": torch.tensor([[1.0, 0.0, torch.nan], [1.0, 1.0, 1.0]])}, ["low", "high"], "rate")
+    assert [text.get_text() for text in figure.axes[0].texts] == ["0.50", "1.00"]
 
 
 def test_context_names_follow_the_scales():
