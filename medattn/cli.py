@@ -119,7 +119,7 @@ def _each(chosen: list, one: Callable) -> int:
 
     failed = []
     for notebook in chosen:
-        print(f"{notebook.path.stem}", flush=True)
+        print(notebook.full_name, flush=True)
         began = time.monotonic()
         try:
             result = one(notebook)

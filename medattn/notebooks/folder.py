@@ -22,14 +22,18 @@ class Notebook:
         return f"solutions/{number}" if self.path.parent.name == "solutions" else number
 
     @property
+    def full_name(self) -> str:
+        """Its path inside `notebooks/`, without the suffix: `04_ppcr_training`."""
+        return self.path.relative_to(self.root / "notebooks").with_suffix("").as_posix()
+
+    @property
     def paper_settings(self) -> Path:
         """The file of the paper's settings, whether there is one or not."""
         return self.root / "notebooks" / "paper" / f"{self.name}.yaml"
 
     def output(self, paper: bool = False) -> Path:
         """Give the place of the executed notebook, under `out/`."""
-        inside = self.path.relative_to(self.root / "notebooks").parent
-        return self.root / "out" / inside / f"{self.path.stem}{'.paper' if paper else ''}.ipynb"
+        return self.root / "out" / f"{self.full_name}{'.paper' if paper else ''}.ipynb"
 
     def read(self) -> dict[str, Any]:
         """Read the notebook as plain JSON. Raises ValueError if it is none."""
@@ -54,8 +58,7 @@ def find_notebook(name: str, root: Path | None = None) -> Notebook:
     notebooks = all_notebooks(root)
     asked = name.removeprefix("./").removeprefix("notebooks/").removesuffix(".ipynb")
     for notebook in notebooks:
-        full = notebook.path.relative_to(notebook.root / "notebooks").with_suffix("").as_posix()
-        if asked in (notebook.name, full):
+        if asked in (notebook.name, notebook.full_name):
             return notebook
     if not notebooks:
         folder = (root or paths.ROOT) / "notebooks"

@@ -22,9 +22,7 @@ WANTED = {
     "str": "text (in YAML: in quotes)",
     "bool": "true or false",
 }
-LISTS = {f"list[{kind}]": (list, kind) for kind in SCALARS} | {
-    f"tuple[{kind}, ...]": (tuple, kind) for kind in SCALARS
-}
+LISTS = {f"list[{kind}]": (list, kind) for kind in SCALARS} | {f"tuple[{kind}, ...]": (tuple, kind) for kind in SCALARS}
 ALLOWED = "int, float, str, bool, list[...] or tuple[..., ...] of one of these"
 
 
@@ -46,9 +44,7 @@ def read_parameters(notebook: Notebook) -> dict[str, Parameter]:
     cells = notebook.read()["cells"]
     tagged = [c for c in cells if "parameters" in c["metadata"].get("tags", []) and c["cell_type"] == "code"]
     if len(tagged) != 1:
-        raise ValueError(
-            f"notebook {notebook.name} has {len(tagged)} code cells tagged `parameters`; it needs one"
-        )
+        raise ValueError(f"notebook {notebook.name} has {len(tagged)} code cells tagged `parameters`; it needs one")
     try:
         return parse_cell("".join(tagged[0]["source"]))
     except ValueError as error:
@@ -65,11 +61,7 @@ def parse_cell(source: str) -> dict[str, Parameter]:
     lines = source.splitlines()
     for statement in statements:
         place = f"line {statement.lineno}, `{lines[statement.lineno - 1].strip()}`,"
-        if not (
-            isinstance(statement, ast.AnnAssign)
-            and isinstance(statement.target, ast.Name)
-            and statement.value
-        ):
+        if not (isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name) and statement.value):
             raise ValueError(f"{place} is not of the form {FORM}")
         name, kind = statement.target.id, ast.unparse(statement.annotation)
         if kind not in SCALARS and kind not in LISTS:

@@ -42,9 +42,7 @@ def settings(notebook: Notebook, given: Mapping[str, str], paper: bool = False) 
     if paper:
         file = notebook.paper_settings
         if not file.is_file():
-            raise ValueError(
-                f"notebook {notebook.name} has no paper settings: there is no {_short(notebook, file)}"
-            )
+            raise ValueError(f"notebook {notebook.name} has no paper settings: there is no {_short(notebook, file)}")
         try:
             wanted = yaml.safe_load(file.read_text(encoding="utf-8"))
         except yaml.YAMLError as error:
@@ -90,7 +88,7 @@ def run(
     problem = _problem(code, target)
     if problem:
         kept = f"; the notebook up to there: {_short(notebook, target)}" if target.exists() else ""
-        raise NotebookFailed(f"{notebook.path.stem} {problem}{kept}")
+        raise NotebookFailed(f"{notebook.full_name} {problem}{kept}")
     write_page(target, page)
     return target
 

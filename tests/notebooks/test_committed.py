@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = all_notebooks(ROOT)
 FOLDER_LIMIT = 5_000_000  # bytes of all committed notebooks together
 FORBIDDEN_TAGS = {"nbval-skip", "raises-exception", "nbval-raises-exception"}  # papermill or nbval stumbles
-PERSONAL = re.compile(r"/home/|/root\b|/Users/|[A-Z]:\\Users|" + re.escape(str(ROOT) + "/"))
+PERSONAL = re.compile(r"/home/|/root\b|/Users/|[A-Z]:\\Users|" + re.escape(f"{ROOT}/"))
 
 every_notebook = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=[n.name for n in NOTEBOOKS])
 

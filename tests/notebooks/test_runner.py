@@ -79,7 +79,7 @@ def test_what_fails_is_named_and_the_rest_still_runs(tmp_path, monkeypatch, caps
     errors = capsys.readouterr().err
     assert "medattn: 01_fails failed in cell 4 of 5, In [3]: KeyError: 'boom'; the notebook up to there:" in errors
     assert "medattn: 02_dies lost its kernel in cell 3 of 4" in errors
-    assert "medattn: 01_silent came to its end without a result" in errors
+    assert "medattn: solutions/01_silent came to its end without a result" in errors
     assert errors.endswith("medattn: failed: 01, 02, solutions/01\n")
     assert "first\n" in said(tmp_path / "out" / "01_fails.ipynb")
     assert not list((tmp_path / "out").rglob("*.html"))
