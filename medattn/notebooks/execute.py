@@ -30,7 +30,7 @@ def main(source: str, target: str, folder: str, cell_limit: str) -> int:
             kernel_name="python3",
             start_timeout=KERNEL_START_LIMIT,
             execution_timeout=float(cell_limit) or None,
-            progress_bar={"desc": "  cells", "ncols": 80},
+            progress_bar={"bar_format": "  cell {n_fmt} of {total_fmt} |{bar:40}| {elapsed}"},
             extra_arguments=["--log-level=ERROR"],  # of the kernel, which warns of every local connection
         )
     except PapermillExecutionError:
