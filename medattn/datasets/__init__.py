@@ -1,6 +1,7 @@
-"""Data sets as uint8 tensors, with lesion masks where there are any."""
+"""Data sets as uint8 tensors in three splits, with lesion masks where there are any."""
 
-from medattn.datasets.catalog import DATASETS, load_dataset
+from medattn.datasets.catalog import DATASETS, catalog, load_dataset
 from medattn.datasets.dataset import Dataset, Split
+from medattn.datasets.medmnist import download
 
-__all__ = ["DATASETS", "Dataset", "Split", "load_dataset"]
+__all__ = ["DATASETS", "Dataset", "Split", "catalog", "download", "load_dataset"]
