@@ -249,7 +249,7 @@ def context_sphere(after: Tensor, gate: Tensor, weights: Tensor | None = None) -
     """
     points = (PYRAMID_AXES @ after.double()).numpy()
     figure = Figure(figsize=(WIDTH, 4.1), layout="constrained")
-    round_, up = np.meshgrid(np.linspace(0, 2 * np.pi, 25), np.linspace(0, np.pi, 13))
+    round_, up = np.meshgrid(np.linspace(0, 2 * np.pi, 17), np.linspace(0, np.pi, 9))
     sphere = 7**0.5 * np.stack([np.cos(round_) * np.sin(up), np.sin(round_) * np.sin(up), np.cos(up)])
     for k, azimuth in enumerate((-35, 145)):
         axes = figure.add_subplot(1, 2, k + 1, projection="3d", computed_zorder=False)
@@ -264,8 +264,11 @@ def context_sphere(after: Tensor, gate: Tensor, weights: Tensor | None = None) -
             arrow *= 7**0.5 * 1.35 / np.linalg.norm(arrow)
             axes.quiver(0, 0, 0, *arrow, color="black", arrow_length_ratio=0.12, zorder=3 if towards @ arrow > 0 else 0)
         axes.view_init(15, azimuth)
+        axes.grid(False)
+        for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
+            axis.pane.set_visible(False)
         axes.patch.set_visible(False)  # it would cover its neighbour's label
-        axes.set_box_aspect((1, 1, 1), zoom=0.95)
+        axes.set_box_aspect((1, 1, 1), zoom=1.05)
         axes.set(xticks=(-2, 0, 2), yticks=(-2, 0, 2), zticks=(-2, 0, 2))
         axes.set_xlabel("half 1 − half 2", fontsize=9)
         axes.set_ylabel("quarter 1 − 2", fontsize=9)
