@@ -73,10 +73,14 @@ def data(asked: argparse.Namespace) -> int:
     from medattn import datasets
 
     if asked.download:
-        dataset = datasets.download(asked.download, asked.size)
-        print(f"{dataset} is in {paths.data_folder()}")
-    else:
-        print(datasets.catalog().to_string(index=False))
+        print(f"{asked.download} is here: {datasets.download(asked.download, asked.size)}")
+        return 0
+    table = datasets.catalog()
+    print(table.drop(columns=["citation", "get"]).to_string(index=False))
+    print("\nWhere they come from")
+    for name, citation in zip(table["name"], table["citation"], strict=True):
+        print(f"  {name}: {citation}")
+    print(f"\nData folder: {paths.data_folder()}. To get a set: medattn data --download NAME [--size 224]")
     return 0
 
 
@@ -102,10 +106,9 @@ def runs(asked: argparse.Namespace) -> int:
 
 def lab(asked: argparse.Namespace) -> int:
     """Open JupyterLab on the notebooks, for this machine only and with a token."""
-    from importlib.util import find_spec
+    from medattn.notebooks.running import require_tools
 
-    if not find_spec("jupyterlab"):
-        raise ValueError("the laboratory needs jupyterlab: pip install 'medattn[notebooks]'")
+    require_tools("jupyterlab")
     words = [sys.executable, "-m", "jupyterlab", "--ip=127.0.0.1", f"--ServerApp.root_dir={paths.ROOT}"]
     words.append("--LabApp.default_url=/lab/tree/notebooks")
     if hasattr(os, "geteuid") and os.geteuid() == 0:

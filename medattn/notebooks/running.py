@@ -67,7 +67,7 @@ def run(
     time they take. Raises NotebookFailed when a cell fails, the kernel dies, time is up twice, or the last
     cell has no result, and ValueError when the tools for notebooks are not installed.
     """
-    require_tools()
+    require_tools("papermill", "nbconvert", "ipykernel")
     target = notebook.output(paper)
     target.parent.mkdir(parents=True, exist_ok=True)
     page = target.with_suffix(".html")
@@ -115,15 +115,15 @@ def write_page(notebook: Path, page: Path) -> None:
         part.write_text(re.sub(r'(<a href="[^":]+)\.ipynb"', r'\1.html"', body), encoding="utf-8")
 
 
-def require_tools() -> None:
-    """Raise ValueError unless the tools that run notebooks are installed."""
-    for tool in ("papermill", "nbconvert", "ipykernel"):
+def require_tools(*names: str) -> None:
+    """Raise ValueError unless these packages of the extra `notebooks` are installed."""
+    for tool in names:
         try:
             found = find_spec(tool)
         except ImportError:
             found = None
         if not found:
-            raise ValueError(f"running notebooks needs {tool}: pip install 'medattn[notebooks]'")
+            raise ValueError(f"this needs {tool}: pip install 'medattn[notebooks]'")
 
 
 def _execute(

@@ -74,6 +74,23 @@ def test_a_recipe_with_a_mistake_is_answered_in_one_message(project, capsys):
     assert told.startswith("medattn: a recipe has no field 'epoch'") and told.count("\n") == 1
 
 
+def test_data_sets_are_listed_with_their_sources(project, capsys):
+    assert cli.main(["data"]) == 0
+    told = capsys.readouterr().out
+    assert "breastmnist" in told and "CC BY 4.0" in told and "  breastmnist: Al-Dhabyani et al. 2020" in told
+    assert str(paths.data_folder()) in told
+    assert max(len(line) for line in told.splitlines()) <= 160
+
+
+def test_a_download_that_cannot_be_is_answered_in_one_message(project, capsys, monkeypatch):
+    monkeypatch.setenv("MEDATTN_DATA", str(project / "data"))
+    wrong = {"nonsense": "'nonsense' is no", "breastmnist --size 99": "99", "breastmnist": "fetched"}
+    for words, reason in wrong.items():
+        assert cli.main(["data", "--download", *words.split()]) == 2
+        told = capsys.readouterr().err
+        assert told.startswith("medattn: ") and reason in told and "Traceback" not in told
+
+
 def test_training_is_listed(project, capsys):
     assert cli.main(["runs"]) == 0
     assert capsys.readouterr().out == f"no runs yet in {project / 'runs'}\n"

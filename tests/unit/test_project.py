@@ -123,7 +123,7 @@ def test_every_module_imports_without_jupyter_and_network():
 def test_the_command_line_works_without_jupyter():
     done = without_jupyter("from medattn.cli import main\nassert main(['runs']) == 0\nassert main(['data']) == 0")
     assert done.returncode == 0, done.stderr
-    for command in ("['run', '00']", "['lab']"):
+    for command in ("['run', '01']", "['lab']"):
         done = without_jupyter(f"from medattn.cli import main\nsys.exit(main({command}))")
         assert done.returncode == 2
         assert re.fullmatch(r"medattn: .* needs \w+: pip install 'medattn\[notebooks\]'\n", done.stderr)
