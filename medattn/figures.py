@@ -296,7 +296,7 @@ def by_stage(
         x = np.arange(len(stages)) + (k - (len(values) - 1) / 2) * 0.8 / len(values)
         place.errorbar(x, mean, error, fmt="osD^v*"[k % 6], color=PALETTE[k], label=name, capsize=3, markersize=6)
         for at, number, up in zip(x, mean, mean if error is None else mean + error, strict=True):
-            place.annotate(f"{number:.2f}", (at, up), (0, 4), textcoords="offset points", ha="center", fontsize=9)
+            place.annotate(f"{number:.2g}", (at, up), (0, 4), textcoords="offset points", ha="center", fontsize=9)
     for style, (name, number) in zip(("--", ":", "-."), (reference or {}).items(), strict=False):
         place.axhline(number, color="black", linewidth=1, linestyle=style, label=name, zorder=0)
     place.set_xticks(range(len(stages)), stages)

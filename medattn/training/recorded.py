@@ -1,7 +1,8 @@
 """Recorded results: what long runs measured, kept with the code so that readers need not repeat them.
 
 `data/results/runs.csv` has one row a run: recipe, scores, device, versions, commit. Beside it, for every run:
-`runs/<run>/recipe.yaml`, `history.csv` and `predictions.csv` (one row a test image).
+`runs/<run>/recipe.yaml`, `history.csv` and `predictions.csv` (one row a test image). What a notebook measured on a
+run beyond its scores has a table of its own, `data/results/<table>.csv`.
 """
 
 import shutil
@@ -52,3 +53,22 @@ def recorded_runs(results: Path | None = None) -> pd.DataFrame:
     """Give the recorded runs, one row each; empty where nothing was recorded yet."""
     path = (results or results_folder()) / "runs.csv"
     return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["run", *RECIPE_COLUMNS, *RESULT_COLUMNS])
+
+
+def record_rows(table: str, run: Run, rows: pd.DataFrame, results: Path | None = None) -> None:
+    """Put what was measured on a run into a recorded table, in place of the rows that it has there."""
+    named = rows.assign(run=run.recipe.run_id, dataset=run.recipe.dataset, seed=run.recipe.seed)
+    named["commit"] = run.result.get("commit")
+    before = recorded_rows(table, results)
+    others = before[before["run"] != run.recipe.run_id] if len(before) else None
+    together = (pd.concat([others, named]) if others is not None else named).sort_values(
+        ["dataset", "seed", "run"], kind="stable"
+    )
+    with write_whole((results or results_folder()) / f"{table}.csv") as part:
+        together.to_csv(part, index=False, float_format="%.6g")
+
+
+def recorded_rows(table: str, results: Path | None = None) -> pd.DataFrame:
+    """Give a recorded table; empty where nothing was recorded yet."""
+    path = (results or results_folder()) / f"{table}.csv"
+    return pd.read_csv(path) if path.exists() else pd.DataFrame()
