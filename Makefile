@@ -53,7 +53,7 @@ $(READY): pyproject.toml requirements.lock
 	if [ -z "$$python" ]; then \
 	echo "medattn needs Python 3.11 to 3.14 with venv; not so: $(CANDIDATES). Another one: PYTHON=path make ..." >&2; \
 	exit 1; fi; \
-	echo "Setting up $(VENV) with $$("$$python" --version); PyTorch is large (5 GB), this takes a few minutes"; \
+	echo "Setting up $(VENV) with $$("$$python" --version); 6 GB with PyTorch, a few minutes"; \
 	"$$python" -m venv --clear $(VENV); }
 	$(BIN)/python -m pip install --disable-pip-version-check -c requirements.lock -e '.[dev]'
 	@touch $@
