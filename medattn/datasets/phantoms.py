@@ -135,11 +135,13 @@ def _draw(scalars, spots, vessels, patches, noise, labels, size: int, contrast: 
     # the disc, paler at its cup
     radius = DISC_RADIUS * (0.9 + 0.2 * _maps(scalar[6]))
     image = image * (1 + 0.10 * torch.exp(-((from_disc / 0.30) ** 2))).unsqueeze(1)
-    image = _cover(image, 0.88 * inside(from_disc, radius, 0.020, size), RIM)
+    rim = inside(from_disc, radius, 0.020, size)
+    image = _cover(image, 0.88 * rim, RIM)
     image = _cover(image, 0.75 * inside(from_disc, radius * (0.35 + 0.25 * _maps(scalar[7])), 0.035, size), CUP)
 
-    blood = draw_vessels(vessels, disc, size)
-    image = _absorb(image, blood * (0.15 + 0.85 * ((from_fovea - 0.06) / 0.25).clamp(0, 1)), BLOOD)
+    # none in the fovea's middle; fainter on the disc, where they crowd
+    seen = (0.15 + 0.85 * ((from_fovea - 0.06) / 0.25).clamp(0, 1)) * (1 - 0.6 * rim)
+    image = _absorb(image, seen * draw_vessels(vessels, disc, size), BLOOD)
 
     dark, bright, masks = draw_spots(spots, scalars[:, 8:10], labels, FOVEA, REGION_RADIUS, VIEW, size)
     image = _absorb(image, 0.75 * contrast * dark, BLOOD)
