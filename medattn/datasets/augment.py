@@ -26,7 +26,7 @@ CROP_AREA = (0.2, 1.0)  # share of the image's area (ACPL's code)
 CROP_RATIO = (3 / 4, 4 / 3)  # width / height (torchvision's default)
 ROTATION = 30.0  # degrees, either way
 BRIGHTNESS = CONTRAST = SATURATION = 0.2  # factors 0.8 to 1.2
-HUE = 18.0  # degrees, either way
+HUE = 10.0  # degrees, either way
 BLUR_SHARE = 0.5  # of the images
 BLUR_SIGMA = (0.1 / 224, 2.0 / 224)  # of the image's side: 0.1 to 2 pixels at 224
 
