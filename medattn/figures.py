@@ -127,10 +127,12 @@ def stage_maps(
         _outline(axes[0, k], mask)
         axes[0, k].set_title(stage)
         flat = np.asarray(values[stage]).ravel()
+        if k > 1:
+            axes[1, k].sharey(axes[1, 1])  # before drawing, so that the tallest of all fits
         axes[1, k].hist(flat, bins=edges, weights=np.full(flat.size, 100 / flat.size), color=PALETTE[0])
         axes[1, k].axvline(0.5, color="black", linewidth=0.8, linestyle=":")
+        axes[1, k].locator_params(axis="x", nbins=3)  # weights close to 0.5 have long labels
         axes[1, k].set_xlabel("attention weight")
-        axes[1, k].sharey(axes[1, 1])
     axes[1, 1].set_ylabel("% of pixels")
     figure.colorbar(shown, ax=axes[0], label="attention weight")
     return figure
