@@ -175,10 +175,13 @@ def _boxes(axes: Axes, values: np.ndarray, names: Sequence[str]) -> None:
     axes.axhline(0, color="black", linewidth=0.8, linestyle=":")
 
 
-def contexts_of_image(contexts: Tensor, scales: Sequence[int] = (1, 2, 4), signed: bool = False) -> Figure:
+def contexts_of_image(
+    contexts: Tensor, scales: Sequence[int] = (1, 2, 4), signed: bool = False, label: str | None = None
+) -> Figure:
     """Fig. 2a: the contexts (D, h, w) of one image as a pyramid of pictures, a row per scale, on one colour scale.
 
-    Every picture stands over the finer groups that it is the mean of.
+    Every picture stands over the finer groups that it is the mean of. The weights W (D, h, w) are shown likewise, with
+    a `label` of their own.
     """
     values = np.asarray(contexts)
     bound = float(np.abs(values).max())
@@ -199,7 +202,7 @@ def contexts_of_image(contexts: Tensor, scales: Sequence[int] = (1, 2, 4), signe
             shown = axes.imshow(picture, **options)
             _bare(axes)
             axes.set_title(name, fontsize=10, pad=3)
-    label = "normalised context value" if signed else "context value"
+    label = label or ("normalised context value" if signed else "context value")
     figure.colorbar(shown, cax=figure.add_axes((1 - 1.1 / WIDTH, 0.1, 0.2 / WIDTH, 0.8)), label=label)
     return figure
 
