@@ -13,17 +13,7 @@ import pandas as pd
 from medattn.paths import results_folder, write_whole
 from medattn.training.runs import Run
 
-RECIPE_COLUMNS = [
-    "dataset",
-    "size",
-    "network",
-    "attention",
-    "seed",
-    "epochs",
-    "lr",
-    "batch_size",
-    "precision",
-]
+RECIPE_COLUMNS = ["dataset", "size", "network", "attention", "seed", "epochs", "lr", "batch_size", "precision"]
 RESULT_COLUMNS = [
     *("accuracy", "auc", "weighted_f1", "macro_f1", "n_correct", "n_test", "n_train", "best_epoch"),
     *("seconds", "device", "threads", "torch", "python", "commit"),
@@ -32,27 +22,22 @@ RESULT_COLUMNS = [
 
 def record_run(run: Run, results: Path | None = None) -> None:
     """Add a finished run to the recorded results; recording it again changes nothing."""
-    results = results or results_folder()
     if not run.finished:
         raise ValueError(f"run {run.recipe.run_id} is not finished; fit(recipe) goes on with it")
+    folder = (results or results_folder()) / "runs" / run.recipe.run_id
+    for name in ("recipe.yaml", "history.csv", "predictions.csv"):
+        with write_whole(folder / name) as part:
+            shutil.copyfile(run.folder / name, part)
     row = {"run": run.recipe.run_id}
     row |= {name: getattr(run.recipe, name) for name in RECIPE_COLUMNS}
     row |= {name: run.result.get(name) for name in RESULT_COLUMNS}
-    for name in ("recipe.yaml", "history.csv", "predictions.csv"):
-        with write_whole(results / "runs" / run.recipe.run_id / name) as part:
-            shutil.copyfile(run.folder / name, part)
-    path = results / "runs.csv"
-    before = pd.read_csv(path).to_dict("records") if path.exists() else []
-    rows = [other for other in before if other["run"] != row["run"]] + [row]
-    table = pd.DataFrame(rows).sort_values(["dataset", "size", "network", "attention", "seed", "run"])
-    with write_whole(path) as part:
-        table.to_csv(part, index=False, float_format="%.6g")
+    record_rows("runs", run, pd.DataFrame([row]), results)
 
 
 def recorded_runs(results: Path | None = None) -> pd.DataFrame:
     """Give the recorded runs, one row each; empty where nothing was recorded yet."""
-    path = (results or results_folder()) / "runs.csv"
-    return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["run", *RECIPE_COLUMNS, *RESULT_COLUMNS])
+    table = recorded_rows("runs", results)
+    return table if len(table) else pd.DataFrame(columns=["run", *RECIPE_COLUMNS, *RESULT_COLUMNS])
 
 
 def record_rows(table: str, run: Run, rows: pd.DataFrame, results: Path | None = None) -> None:
@@ -72,3 +57,11 @@ def recorded_rows(table: str, results: Path | None = None) -> pd.DataFrame:
     """Give a recorded table; empty where nothing was recorded yet."""
     path = (results or results_folder()) / f"{table}.csv"
     return pd.read_csv(path) if path.exists() else pd.DataFrame()
+
+
+def recorded_predictions(run: str, results: Path | None = None) -> pd.DataFrame:
+    """Give a recorded run's test predictions: one row an image, with index, label and one probability a class."""
+    path = (results or results_folder()) / "runs" / run / "predictions.csv"
+    if not path.exists():
+        raise ValueError(f"run {run!r} is not recorded; recorded_runs()['run'] names those that are")
+    return pd.read_csv(path)

@@ -3,15 +3,19 @@
 import json
 
 import pandas as pd
+import pytest
 
 from medattn.training import Recipe, Run
-from medattn.training.recorded import record_rows, recorded_rows
+from medattn.training.recorded import record_rows, record_run, recorded_predictions, recorded_rows, recorded_runs
 
 
 def finished(seed, runs):
     run = Run.of(Recipe(attention="ppcr", seed=seed), runs)
     run.folder.mkdir(parents=True)
-    (run.folder / "result.json").write_text(json.dumps({"commit": "0123456789ab"}))
+    (run.folder / "result.json").write_text(json.dumps({"commit": "0123456789ab", "accuracy": 0.8125}))
+    (run.folder / "recipe.yaml").write_text(run.recipe.to_yaml())
+    (run.folder / "history.csv").write_text("epoch,val_loss\n1,0.5\n")
+    (run.folder / "predictions.csv").write_text("index,label,p0,p1\n0,1,0.25,0.75\n")
     return run
 
 
@@ -26,3 +30,27 @@ def test_rows_of_a_run_replace_those_it_had_and_leave_the_others(tmp_path):
     assert table["stage"].tolist() == ["layer1", "layer2"] * 2
     assert table["deviation"].tolist() == [0.3, 0.4, 0.5, 0.6]
     assert set(table["commit"]) == {"0123456789ab"}
+
+
+def test_a_run_is_recorded_once_with_its_recipe_and_every_prediction(tmp_path):
+    results = tmp_path / "results"
+    assert recorded_runs(results).empty
+    runs = [finished(seed, tmp_path / "runs") for seed in (1, 0)]
+    for run in (*runs, runs[0]):  # the last one again
+        record_run(run, results)
+        once = (results / "runs.csv").read_bytes()
+    record_run(runs[1], results)
+    assert (results / "runs.csv").read_bytes() == once
+    table = recorded_runs(results)
+    assert table["seed"].tolist() == [0, 1]
+    assert table["accuracy"].tolist() == [0.8125, 0.8125]
+    assert set(table["commit"]) == {"0123456789ab"}
+    assert Recipe.from_yaml(results / "runs" / table["run"][1] / "recipe.yaml") == runs[0].recipe
+    assert recorded_predictions(table["run"][0], results)["p1"].tolist() == [0.75]
+
+
+def test_what_is_not_finished_or_not_recorded_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="is not finished; fit"):
+        record_run(Run.of(Recipe(), tmp_path), tmp_path)
+    with pytest.raises(ValueError, match="'nothing' is not recorded"):
+        recorded_predictions("nothing", tmp_path)
