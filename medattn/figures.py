@@ -273,7 +273,7 @@ def context_sphere(after: Tensor, gate: Tensor, weights: Tensor | None = None) -
         for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
             axis.pane.set_visible(False)
         axes.patch.set_visible(False)  # it would cover its neighbour's label
-        axes.set_box_aspect((1, 1, 1), zoom=1.05)
+        axes.set_box_aspect((1, 1, 1), zoom=0.95)
         axes.set(xticks=(-2, 0, 2), yticks=(-2, 0, 2), zticks=(-2, 0, 2))
         axes.set_xlabel("half 1 − half 2", fontsize=9)
         axes.set_ylabel("quarter 1 − 2", fontsize=9)
