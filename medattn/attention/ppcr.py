@@ -8,7 +8,7 @@ Differs from the paper:
   which is the same number by fewer reads.
 - Contexts, statistics and gate are computed and kept in float32 when the network runs in half precision:
   the normalisation divides a small difference of means by its own size, and rounding the means to bf16 on the
-  way moves the gate by more than 0.1.
+  way can move the gate by more than 0.1.
 - The normalisations of Table 4 carry no learned scale and shift: the paper names none for PN, and W follows.
 """
 
@@ -140,7 +140,7 @@ class PPCR(nn.Module):
             raise ValueError(
                 f"PPCR was declared for (N, {self.channels}, {self.size[0]}, {self.size[1]}) and was given "
                 f"{tuple(x.shape)}; its weights belong to pixel positions: build it for the other size, or call "
-                "resize_weights(size)"
+                "resize_weights(size); for a whole network resize_attention(network, size)"
             )
         with torch.autocast(x.device.type, enabled=False):  # float32 from the contexts to the gate
             gate = self.integrate(self.norm(self.pool(x)))  # G: (N, 1, H, W)
