@@ -346,7 +346,7 @@ def beside_the_paper(table: pd.DataFrame) -> Figure:
     """
     datasets = list(dict.fromkeys(table["dataset"]))
     methods = list(dict.fromkeys(table["method"]))
-    figure, axes = _new(1, len(datasets), 0.9 + 0.55 * len(methods), sharey=True)
+    figure, axes = _new(1, len(datasets), 1.4 + 0.55 * len(methods), sharey=True)
     for place, dataset in zip(axes[0], datasets, strict=True):
         for source, marker, colour, shift in (
             ("paper", "D", PALETTE[1], -0.14),
@@ -360,7 +360,7 @@ def beside_the_paper(table: pd.DataFrame) -> Figure:
         place.set_xlabel("test accuracy, %")
         place.set_title(dataset)
         place.grid(axis="x", alpha=0.3)
-    axes[0, 0].legend(loc="lower left", fontsize=9)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     return figure
 
 

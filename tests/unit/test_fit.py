@@ -191,6 +191,7 @@ def test_other_errors_are_passed_on(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "changes",
     [{"precision": "bf16"}, {"channels_last": False}, {"accumulate": 2}, {"select": "auc"}, {"normalise": "imagenet"},
+     {"network": "timm:resnet10t", "compile": True, "precision": "bf16"},
      {"network": "googlenet", "attention_where": ["inception5b"], "size": 64, "batch_size": 8}],
 )  # fmt: skip
 def test_every_way_of_training_comes_to_its_end(tmp_path, changes):
