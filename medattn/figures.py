@@ -368,5 +368,5 @@ def png(figure: Figure, dpi: int = 80) -> bytes:
     """Render a figure, the same bytes for the same figure."""
     buffer = BytesIO()
     with mpl.rc_context({"font.size": 11}):
-        figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+        figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None}, pil_kwargs={"optimize": True})
     return buffer.getvalue()
