@@ -79,7 +79,10 @@ def download(name: str, size: int = 28) -> Path:
                     f"again, or fetch the file elsewhere and put it at {file}"
                 )
     except (OSError, HTTPException) as error:
-        raise ConnectionError(f"{url} could not be fetched ({error}). {_how_to_get(name, size)}") from error
+        raise ConnectionError(
+            f"{url} could not be fetched ({error}): is there a connection? Or fetch it elsewhere (MD5 {expected}) and "
+            f"put it at {file}; 'phantoms' and 'digits' need no download"
+        ) from error
     return file
 
 
