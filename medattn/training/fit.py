@@ -26,6 +26,7 @@ from medattn.training.recipe import OPTIMIZERS, PRECISIONS, Recipe
 from medattn.training.runs import Run, build_from, provenance, save_predictions, save_weights
 
 EVALUATION_BATCH = 256
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # CUDA and MPS, CPU on Linux, others
 AUXILIARY_WEIGHT = 0.3  # of the auxiliary heads' loss (GoogLeNet, Szegedy et al. 2015, section 5)
 
 
@@ -58,7 +59,7 @@ def fit(recipe: Recipe, device: str | torch.device | None = None, progress: bool
         with _reproducible(device):
             _train_and_test(run, device, progress)
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and "memory" not in str(error).lower():
+        if not isinstance(error, MemoryError) and not any(words in str(error) for words in OUT_OF_MEMORY):
             raise
         micro = recipe.batch_size // recipe.accumulate
         raise MemoryError(

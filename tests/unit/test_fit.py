@@ -13,9 +13,8 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from medattn.datasets import load_dataset
+from medattn.datasets import Split, load_dataset
 from medattn.training import DivergedError, Recipe, Run, fit, list_runs, predict
-from medattn.training import fit as fit_function
 from medattn.training.fit import learning_rate
 
 FEW = {"n_train": 40, "n_val": 16, "n_test": 16}
@@ -104,35 +103,29 @@ def test_killed_in_the_middle_it_ends_at_the_same_numbers(unbroken, tmp_path):
     assert numbers(run) == numbers(unbroken)
 
 
-@pytest.mark.parametrize("moment", ["save_weights", "write_whole"])
-def test_stopped_while_writing_it_ends_at_the_same_numbers(unbroken, tmp_path, monkeypatch, moment):
-    """The second epoch's write fails: the epoch is repeated, and no half-written file is left."""
-    calls, original = [], getattr(FIT_MODULE, moment)
+@pytest.mark.parametrize(("writer", "call"), [("save_weights", 1), ("write_whole", 2), ("write_whole", 4)])
+def test_stopped_while_writing_it_ends_at_the_same_numbers(unbroken, tmp_path, monkeypatch, writer, call):
+    """Stopped at the first weights, or at the first or second epoch: it is repeated, and nothing is half-written."""
+    calls, original = [], getattr(FIT_MODULE, writer)
 
     def stops(*arguments):
         calls.append(arguments)
-        if len(calls) == (2 if moment == "save_weights" else 4):
+        if len(calls) == call:
             raise KeyboardInterrupt
         return original(*arguments)
 
-    recipe = SHORT.replace(select="loss")  # improves every epoch or not: whichever, the numbers are the same
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(FIT_MODULE, moment, stops)
-        fit(recipe if moment == "save_weights" else SHORT, "cpu", progress=False, runs=tmp_path)
-        raise KeyboardInterrupt  # a run whose loss improved only once has nothing to stop
-    if moment == "write_whole":
-        run = fit(SHORT, "cpu", progress=False, runs=tmp_path)
-        assert numbers(run) == numbers(unbroken)
-        assert not [path for path in run.folder.iterdir() if path.name.startswith(".")]
-    else:
-        assert fit(recipe, "cpu", progress=False, runs=tmp_path).finished
+        patched.setattr(FIT_MODULE, writer, stops)
+        fit(SHORT, "cpu", progress=False, runs=tmp_path)
+    assert len(calls) == call
+    run = fit(SHORT, "cpu", progress=False, runs=tmp_path)
+    assert numbers(run) == numbers(unbroken)
+    assert not [path for path in run.folder.iterdir() if path.name.startswith(".")]
 
 
 def test_cutting_a_batch_in_two_gives_the_same_step():
     """Without batch norm (its statistics are those of the part), the gradients are the same."""
     images, labels = torch.randint(0, 256, (12, 1, 4, 4), dtype=torch.uint8), torch.randint(0, 3, (12,))
-    from medattn.datasets import Split
-
     results = []
     for accumulate in (1, 3):
         torch.manual_seed(0)
@@ -179,13 +172,14 @@ def test_out_of_memory_says_what_to_try(tmp_path, monkeypatch, error):
         fit(SHORT, "cpu", progress=False, runs=tmp_path)
 
 
-def test_other_errors_are_passed_on(tmp_path, monkeypatch):
+@pytest.mark.parametrize("message", ["shapes do not match", "unsupported memory format option"])
+def test_other_errors_are_passed_on(tmp_path, monkeypatch, message):
     def broken(*_arguments):
-        raise RuntimeError("shapes do not match")
+        raise RuntimeError(message)
 
     monkeypatch.setattr(FIT_MODULE, "_train_epoch", broken)
-    with pytest.raises(RuntimeError, match="shapes do not match"):
-        fit_function(SHORT, "cpu", progress=False, runs=tmp_path)
+    with pytest.raises(RuntimeError, match=message):
+        fit(SHORT, "cpu", progress=False, runs=tmp_path)
 
 
 @pytest.mark.parametrize(
