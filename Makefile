@@ -8,7 +8,7 @@ CANDIDATES := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11
 SUITABLE := import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab notebooks refresh lint lock clean
+.PHONY: help demo test lab notebooks refresh bench lint lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,7 +18,7 @@ demo: $(READY)  ## run notebook 00 on generated images, and say where the result
 	@echo "Open the page above in a browser, or go on in JupyterLab: make lab"
 
 test: lint  ## lint, all tests, and every notebook compared with its committed outputs
-	$(BIN)/python -m pytest tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --dist loadfile tests
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 	echo "Every notebook, compared with its committed outputs" && \
 	MEDATTN_RUNS=$$folder/runs MEDATTN_DATA=$$folder/data IPYTHONDIR=$$folder/ipython \
@@ -33,6 +33,9 @@ notebooks: $(READY)  ## execute all notebooks to out/
 refresh: $(READY)  ## execute the committed notebooks anew and normalise them
 	$(BIN)/ruff format notebooks
 	@$(BIN)/medattn refresh
+
+bench: $(READY)  ## measure, side by side on this machine, what the modules cost
+	$(BIN)/python tests/benchmarks/global_map.py
 
 lint: $(READY)  ## check the style of code and notebooks
 	$(BIN)/ruff check .

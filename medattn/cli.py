@@ -71,8 +71,11 @@ def refresh(asked: argparse.Namespace) -> int:
 def data(asked: argparse.Namespace) -> int:
     """List the data sets, or get one."""
     from medattn import datasets
+    from medattn.datasets import cifar, medmnist
 
     if asked.download:
+        if asked.download in datasets.DATASETS and asked.download not in (*medmnist.NAMES, *cifar.SETS):
+            raise ValueError(f"{asked.download} is not downloaded: {datasets.DATASETS[asked.download].get}")
         print(f"{asked.download} is here: {datasets.download(asked.download, asked.size)}")
         return 0
     table = datasets.catalog()

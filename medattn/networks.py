@@ -1,10 +1,12 @@
-"""Backbones: any torchvision or timm classifier, with the stem that fits the image and any number of channels.
+"""Backbones: any torchvision, timm or pytorchcv classifier, with the stem that fits the image and any channels.
 
 Paper: PPCR, section 4.1, names ResNet18 and ResNet50. Its printed GFLOPs at 28 and 32 px fit a 3x3 stride-1 stem
-without max-pool, those at 224 px the usual stem.
+without max-pool, those at 224 px the usual stem. Global attention, section 4.3, compares with VGG-att3 ("vgg_att3")
+and ResAttNet-92 ("pytorchcv:resattnet92", from the repository that its supplement, section 2.3, names).
 """
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from urllib.error import URLError
 
@@ -12,11 +14,13 @@ import torch
 import torchvision
 from torch import nn
 
-from medattn.attention.insert import first_convolution
+from medattn.attention.insert import first_convolution, output_shapes
+from medattn.vgg_att3 import VGGAtt3
 
 log = logging.getLogger(__name__)
 
 SMALL_STEM_UP_TO = 64  # px
+OURS: dict[str, Callable[[int, int, int], nn.Module]] = {"vgg_att3": VGGAtt3}  # n_classes, in_channels, size
 AUXILIARY_HEADS = ("googlenet", "inception_v3")  # torchvision's, with logits beside the main ones in training
 
 
@@ -30,16 +34,21 @@ def build_network(
 ) -> nn.Module:
     """Build a classifier for (N, in_channels, size, size) -> (N, n_classes).
 
-    `name` is a torchvision classifier ("resnet18") or "timm:" and a timm model ("timm:resnet26"). `stem` is
+    `name` is a torchvision classifier ("resnet18"), "timm:" and a timm model ("timm:resnet26"), "pytorchcv:" and a
+    pytorchcv classifier ("pytorchcv:resattnet92", for 64 px and other multiples of 32), or "vgg_att3". `stem` is
     "small" (3x3, stride 1, no max-pool), "usual", or None: small up to 64 px for ResNets, and logged.
-    `pretrained` loads ImageNet weights; a grey network sums the first convolution's weights over colours.
-    Raises ValueError for an unknown name or a stem the network cannot have, FileNotFoundError where
-    weights cannot be downloaded, with the place to put the file.
+    `pretrained` loads ImageNet weights (torchvision and timm only); a grey network sums the first convolution's
+    weights over colours.
+    Raises ValueError for an unknown name, a stem or a size the network cannot have, or weights there are none of;
+    FileNotFoundError where weights cannot be downloaded, with the place to put the file.
     """
     if stem not in (None, "small", "usual"):
         raise ValueError(f"stem={stem!r} is unknown; there are 'small', 'usual' and None (by the image size)")
-    build = _timm_network if name.startswith("timm:") else _torchvision_network
-    network = build(name.removeprefix("timm:"), n_classes, in_channels, pretrained)
+    source, _, model = name.rpartition(":")
+    if source not in SOURCES:
+        prefixes = ", ".join(f"'{known}:...'" for known in SOURCES if known)
+        raise ValueError(f"network {name!r}: {source!r} is no source of networks; there are {prefixes}, or no prefix")
+    network = SOURCES[source](model, n_classes, in_channels, size, pretrained)
     has_small_stem = isinstance(getattr(network, "maxpool", None), nn.Module) and hasattr(network, "layer1")
     if stem == "small" and not has_small_stem:
         raise ValueError(f"stem='small' is for ResNet-like networks; {name} keeps its usual stem")
@@ -59,11 +68,22 @@ def _make_stem_small(network: nn.Module) -> None:
     network.maxpool = nn.Identity()
 
 
+def _network_without_prefix(name: str, n_classes: int, in_channels: int, size: int, pretrained: bool) -> nn.Module:
+    if name not in OURS:
+        return _torchvision_network(name, n_classes, in_channels, pretrained)
+    if pretrained:
+        raise _never_pretrained(name)
+    return OURS[name](n_classes, in_channels, size)
+
+
 def _torchvision_network(name: str, n_classes: int, in_channels: int, pretrained: bool) -> nn.Module:
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
-        near = [other for other in known if other[:3] == name[:3]] or ["resnet18", "resnet50"]
-        raise ValueError(f"network {name!r} is no torchvision classifier (near it: {', '.join(near)}) nor 'timm:...'")
+        near = [other for other in [*known, *OURS] if other[:3] == name[:3]] or ["resnet18", "resnet50"]
+        raise ValueError(
+            f"network {name!r} is no torchvision classifier (near it: {', '.join(near)}), nor "
+            f"{', '.join(OURS)}, 'timm:...' or 'pytorchcv:...'"
+        )
     options = {"init_weights": True} if name in AUXILIARY_HEADS else {}
     if not pretrained:
         network = torchvision.models.get_model(name, weights=None, num_classes=n_classes, **options)
@@ -79,7 +99,7 @@ def _torchvision_network(name: str, n_classes: int, in_channels: int, pretrained
     return network
 
 
-def _timm_network(name: str, n_classes: int, in_channels: int, pretrained: bool) -> nn.Module:
+def _timm_network(name: str, n_classes: int, in_channels: int, _size: int, pretrained: bool) -> nn.Module:
     import timm  # only where asked for: it takes seconds to import
 
     if not timm.is_model(name):
@@ -96,6 +116,37 @@ def _timm_network(name: str, n_classes: int, in_channels: int, pretrained: bool)
     except (URLError, OSError) as error:
         source = timm.get_pretrained_cfg(name).hf_hub_id
         raise _no_weights(f"timm:{name}", f"https://huggingface.co/{source} (model.safetensors)", file.name) from error
+
+
+def _pytorchcv_network(name: str, n_classes: int, in_channels: int, size: int, pretrained: bool) -> nn.Module:
+    from pytorchcv.model_provider import _models as known  # only where asked for: it takes seconds to import
+
+    if name not in known:
+        near = [other for other in known if other[:6] == name[:6]][:8]
+        raise ValueError(f"network 'pytorchcv:{name}' is unknown to pytorchcv; near it: {', '.join(near) or 'nothing'}")
+    if pretrained:
+        raise _never_pretrained(f"pytorchcv:{name}")
+    try:
+        network = known[name](num_classes=n_classes, in_channels=in_channels, in_size=(size, size))
+        if isinstance(getattr(network.features, "final_pool", None), nn.AvgPool2d):  # of 7x7, for 224 px alone
+            network.features.final_pool = nn.AdaptiveAvgPool2d(1)  # the same there
+        shape = tuple(output_shapes(network, [""], in_channels, size)[""])
+    except (AssertionError, AttributeError, RuntimeError, TypeError, ValueError) as error:
+        why = (str(error) or "its code refuses them").splitlines()[0]
+        raise ValueError(
+            f"network 'pytorchcv:{name}' does not classify images ({in_channels}, {size}, {size}): {why}; "
+            "for a classifier try a multiple of 32 px, such as 64 or 224"
+        ) from error
+    if shape != (1, n_classes):
+        raise ValueError(f"network 'pytorchcv:{name}' gives {shape} for an image, not (1, {n_classes}) logits")
+    return network
+
+
+def _never_pretrained(name: str) -> ValueError:
+    return ValueError(
+        f"pretrained=True: there are no weights for {name} here; train it from scratch with pretrained=False, as the "
+        "global attention paper did with its attention networks (section 4.6)"
+    )
 
 
 def _checkpoints() -> Path:
@@ -139,3 +190,10 @@ def _replace_first_convolution(network: nn.Module, in_channels: int) -> None:
         if old.bias is not None:
             new.bias.copy_(old.bias)
     _replace(network, name, new)
+
+
+SOURCES: dict[str, Callable[[str, int, int, int, bool], nn.Module]] = {  # by the prefix of a network's name
+    "": _network_without_prefix,
+    "timm": _timm_network,
+    "pytorchcv": _pytorchcv_network,
+}

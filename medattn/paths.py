@@ -15,6 +15,11 @@ def data_folder() -> Path:
     return Path(os.environ.get("MEDATTN_DATA") or ROOT / "data" / "cache")
 
 
+def cache_folder() -> Path:
+    """Give the folder of decoded data sets: `MEDATTN_CACHE`, or `data/cache/decoded` of the checkout."""
+    return Path(os.environ.get("MEDATTN_CACHE") or ROOT / "data" / "cache" / "decoded")
+
+
 def runs_folder() -> Path:
     """Give the folder of the training runs: `MEDATTN_RUNS`, or `data/runs` of the checkout."""
     return Path(os.environ.get("MEDATTN_RUNS") or ROOT / "data" / "runs")

@@ -1,7 +1,8 @@
 """Read attention from outside: hooks that are there for the length of a `with` block, and no longer.
 
-What is recorded are PPCR's quantities (section 3): the contexts T before PN, T_hat after it, the gate G and the
-weights W, at every site of a network; and, to compare the gate with, how strong the features X are that it weighs.
+What is recorded at every site of a network is the attention map of its method (`ATTENTION_MAPS` says how each is
+read) and, to compare it with, how strong the features X are that come in. For PPCR (section 3) there are also the
+contexts T before PN, T_hat after it, and the weights W.
 """
 
 from collections.abc import Iterator
@@ -12,21 +13,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from medattn.attention import PPCR, attention_sites
+from medattn.attention import ATTENTION_MAPS, Site, attention_sites
 from medattn.datasets.augment import to_float
+
+
+def _nothing() -> Tensor:
+    return torch.empty(0)
 
 
 @dataclass
 class Recorded:
-    """What one site saw, on the CPU, in the order of the images."""
+    """What one site saw, on the CPU, in the order of the images. What a method does not have is empty."""
 
     name: str
     stage: str
-    weights: Tensor  # W (D, h, w)
-    attention: Tensor = field(default_factory=lambda: torch.empty(0))  # G (N, h, w)
-    before: Tensor = field(default_factory=lambda: torch.empty(0))  # T (N, D, h, w)
-    after: Tensor = field(default_factory=lambda: torch.empty(0))  # T_hat (N, D, h, w)
-    energy: Tensor = field(default_factory=lambda: torch.empty(0))  # mean of |X| over channels (N, h, w)
+    method: str  # its name in `ATTENTION`
+    weights: Tensor = field(default_factory=_nothing)  # W (D, h, w), PPCR
+    attention: Tensor = field(default_factory=_nothing)  # the attention map (N, h, w); PPCR's is G
+    before: Tensor = field(default_factory=_nothing)  # T (N, D, h, w), PPCR
+    after: Tensor = field(default_factory=_nothing)  # T_hat (N, D, h, w), PPCR
+    energy: Tensor = field(default_factory=_nothing)  # mean of |X| over channels (N, h, w)
 
     def map(self, size: int | tuple[int, int]) -> Tensor:
         """Give the attention map on the image grid, (N, H, W), bilinearly between the feature map's pixels."""
@@ -41,51 +47,67 @@ def on_image(values: Tensor, size: int | tuple[int, int]) -> Tensor:
 
 @contextmanager
 def record(network: nn.Module, contexts: bool = True) -> Iterator[dict[str, Recorded]]:
-    """Record every PPCR site of a network while the block runs, batch after batch.
+    """Record every site of a network that has an attention map while the block runs, batch after batch.
 
         with record(network) as seen:
             network(images)
         seen["layer1.0.bn2"].attention  # (N, h, w)
 
-    The tensors are complete when the block ends. `contexts=False` leaves T and T_hat out, which are D times larger
-    than the maps. The hooks are removed on exit, also on an error.
+    The tensors are complete when the block ends. `contexts=False` leaves PPCR's T and T_hat out, which are D times
+    larger than the maps. The hooks are removed on exit, also on an error.
+    Raises ValueError for a network without attention, or with channel attention only (SE, SPA).
     """
-    sites = [site for site in attention_sites(network) if isinstance(site.module, PPCR)]
+    sites = [site for site in attention_sites(network) if site.attention in ATTENTION_MAPS]
     if not sites:
-        raise ValueError(f"{type(network).__name__} has no PPCR to record: insert_attention(network, 'ppcr', size)")
-    seen = {
-        s.name: Recorded(s.name, s.name.partition(".")[0], s.module.integrate.weight.detach().cpu().clone())
-        for s in sites
-    }
+        raise ValueError(_why_nothing(network))
+    seen = {site.name: Recorded(site.name, site.name.partition(".")[0], site.attention) for site in sites}
     kept: dict[tuple[str, str], list[Tensor]] = {}
     hooks = []
 
-    def keep(module: nn.Module, site: str, what: str) -> None:
-        def hook(_module, _inputs, output: Tensor) -> None:
-            kept.setdefault((site, what), []).append(output.detach().float().cpu())
+    def keep(site: Site, what: str, values: Tensor) -> None:
+        kept.setdefault((site.name, what), []).append(values.detach().float().cpu())
 
-        hooks.append(module.register_forward_hook(hook))
+    def keep_outputs(site: Site, what: str, part: nn.Module) -> None:
+        hooks.append(part.register_forward_hook(lambda _module, _inputs, output: keep(site, what, output)))
 
-    def keep_energy(module: nn.Module, site: str) -> None:
-        def hook(_module, inputs: tuple[Tensor, ...]) -> None:
-            kept.setdefault((site, "energy"), []).append(inputs[0].detach().float().abs().mean(1).cpu())
+    def keep_map(site: Site) -> None:
+        name, read = ATTENTION_MAPS[site.attention]
+        outputs: list[Tensor] = []  # of one pass: CA's gate runs twice in it
 
-        hooks.append(module.register_forward_pre_hook(hook))
+        def begin(_module, inputs: tuple[Tensor, ...]) -> None:
+            outputs.clear()  # a pass before may have ended in an error
+            keep(site, "energy", inputs[0].detach().float().abs().mean(1))
+
+        def end(_module, _inputs, output: Tensor) -> None:
+            keep(site, "attention", read(*outputs).reshape(len(output), *output.shape[2:]))
+
+        part = site.module.get_submodule(name)
+        hooks.append(site.module.register_forward_pre_hook(begin))
+        hooks.append(part.register_forward_hook(lambda _module, _inputs, output: outputs.append(output.detach())))
+        hooks.append(site.module.register_forward_hook(end))
 
     try:
         for site in sites:
-            keep_energy(site.module, site.name)
-            keep(site.module.integrate, site.name, "attention")
-            if contexts:
-                keep(site.module.pool, site.name, "before")
-                keep(site.module.norm, site.name, "after")
+            keep_map(site)
+            if site.attention == "ppcr":
+                seen[site.name].weights = site.module.integrate.weight.detach().cpu().clone()
+                if contexts:
+                    keep_outputs(site, "before", site.module.pool)
+                    keep_outputs(site, "after", site.module.norm)
         yield seen
     finally:
         for hook in hooks:
             hook.remove()
-    for (site, what), batches in kept.items():
-        values = torch.cat(batches)
-        setattr(seen[site], what, values[:, 0] if what == "attention" else values)
+    for (name, what), batches in kept.items():
+        setattr(seen[name], what, torch.cat(batches))
+
+
+def _why_nothing(network: nn.Module) -> str:
+    there = sorted({site.attention for site in attention_sites(network)})
+    with_maps = ", ".join(ATTENTION_MAPS)
+    if there:
+        return f"{', '.join(there)} weighs channels and has no attention map; methods with maps are {with_maps}"
+    return f"{type(network).__name__} has no attention to record: insert_attention(network, name, size), of {with_maps}"
 
 
 @torch.no_grad()

@@ -1,6 +1,18 @@
 """Attention modules, and their insertion into any CNN."""
 
-from medattn.attention.insert import ATTENTION, Site, attention_sites, insert_attention, resize_attention
+from medattn.attention.global_map import (
+    WEIGHT_MAPS,
+    FixedMap,
+    GlobalAttention,
+    LearnedMap,
+    PixelCNN,
+    PixelWeights,
+    WeightMapped,
+    map_penalty,
+)
+from medattn.attention.insert import Site, attention_sites, insert_attention, resize_attention
+from medattn.attention.methods import ATTENTION, ATTENTION_MAPS
+from medattn.attention.pixels import PixelRepresentation
 from medattn.attention.ppcr import (
     NORMALISATIONS,
     PPCR,
@@ -8,16 +20,34 @@ from medattn.attention.ppcr import (
     PixelContextIntegration,
     PixelNorm,
 )
+from medattn.attention.principal import Principal, principal_features, rotated
+from medattn.attention.rivals import ExternalAttention, NonLocal, SpatialPyramidAttention
 
 __all__ = [
     "ATTENTION",
+    "ATTENTION_MAPS",
     "NORMALISATIONS",
     "PPCR",
+    "WEIGHT_MAPS",
     "CrossChannelPyramidPooling",
+    "ExternalAttention",
+    "FixedMap",
+    "GlobalAttention",
+    "LearnedMap",
+    "NonLocal",
+    "PixelCNN",
     "PixelContextIntegration",
     "PixelNorm",
+    "PixelRepresentation",
+    "PixelWeights",
+    "Principal",
     "Site",
+    "SpatialPyramidAttention",
+    "WeightMapped",
     "attention_sites",
     "insert_attention",
+    "map_penalty",
+    "principal_features",
     "resize_attention",
+    "rotated",
 ]

@@ -1,19 +1,18 @@
-"""Attention by name, and its place in a network: after the last normalisation of every residual block.
+"""The place of attention in a network: after the last normalisation of every residual block.
 
 Paper: PPCR, section 3, says "plugged into modern CNNs" and not where. The place is that of the authors' later
 public code: after the last batch norm of a block, before the shortcut is added.
 """
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
 from torch import nn
 
-from medattn.attention.ppcr import PPCR, Size, height_width
-
-ATTENTION: dict[str, Callable[..., nn.Module]] = {"ppcr": PPCR}  # name -> (channels, size, **options) -> module
+from medattn.attention.methods import ATTENTION, options_of
+from medattn.attention.ppcr import Size, height_width
 
 # the last normalisation within each kind of residual block; named, not imported, so that timm loads only when used
 LAST_NORM = {
@@ -31,10 +30,11 @@ LAST_NORM = {
 
 
 class Site(NamedTuple):
-    """One place where attention sits: the module's name, the module, and the feature map it sees."""
+    """One place where attention sits: its name in the network, the module, and the feature map it sees."""
 
     name: str
     module: nn.Module
+    attention: str  # its name in `ATTENTION`
     channels: int
     size: tuple[int, int]  # (H, W)
 
@@ -42,15 +42,16 @@ class Site(NamedTuple):
 class Attended(nn.Sequential):
     """A module followed by attention; the place keeps the module's name in the network."""
 
-    def __init__(self, module: nn.Module, attention: nn.Module):
+    def __init__(self, module: nn.Module, attention: nn.Module, name: str, shape: torch.Size):
         super().__init__()
         self.module, self.attention = module, attention
+        self.name, self.channels, self.size = name, shape[1], tuple(shape[2:])
 
 
 def attention_sites(network: nn.Module) -> list[Site]:
     """List the attention modules of a network, in the order of its modules."""
     return [
-        Site(name, place.attention, place.attention.channels, place.attention.size)
+        Site(name, place.attention, place.name, place.channels, place.size)
         for name, place in network.named_modules()
         if isinstance(place, Attended)
     ]
@@ -108,6 +109,16 @@ def _named(network: nn.Module, where: str | type | Iterable[str] | None) -> list
     return names
 
 
+def _built(name: str, place: str, shape: torch.Size, options: dict) -> nn.Module:
+    try:
+        return ATTENTION[name](shape[1], tuple(shape[2:]), **options)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"attention {name!r} cannot follow {place} ({shape[1]} channels): {error}. Its options are "
+            f"{options_of(name)}"
+        ) from error
+
+
 def insert_attention(
     network: nn.Module,
     name: str,
@@ -120,8 +131,9 @@ def insert_attention(
 
     `size` is the image's side or (H, W). Without `where`, the module follows the last normalisation of every
     residual block; with it, the modules of these names or of this type. `options` go to the module (for
-    PPCR: scales, norm, init). Insert after pretrained weights were loaded: the names of the parameters at a site
-    change. `in_channels` is read off the first convolution unless said. Nothing is changed on an error.
+    PPCR: scales, norm, init; for most rivals: reduction; an error names them all). Insert after pretrained weights
+    were loaded: the names of the parameters at a site change. `in_channels` is read off the first convolution unless
+    said. Nothing is changed on an error.
     """
     if name not in ATTENTION:
         raise ValueError(f"attention {name!r} is unknown; there are {', '.join(ATTENTION)}")
@@ -137,22 +149,22 @@ def insert_attention(
             raise ValueError(f"{place} is not run by the network's forward pass: choose another place")
         if len(shape) != 4:
             raise ValueError(f"{place} gives {tuple(shape)}, not a feature map (N, C, H, W): choose another place")
-        modules[place] = ATTENTION[name](shape[1], tuple(shape[2:]), **options)
+        modules[place] = _built(name, place, shape, options)
     for place, attention in modules.items():
         module = network.get_submodule(place)
         reference = next(module.parameters(), next(network.parameters()))
         attention.to(reference.device, reference.dtype).train(network.training)
         parent, _, child = place.rpartition(".")
-        attended = Attended(module, attention)
+        attended = Attended(module, attention, name, shapes[place])
         attended.training = network.training  # the module keeps its own mode: a frozen norm stays frozen
         setattr(network.get_submodule(parent), child, attended)
     return attention_sites(network)
 
 
 def resize_attention(network: nn.Module, size: Size) -> list[Site]:
-    """Resample the weights of every site for images of another `size` (side or (H, W)), and give the sites.
+    """Make every site fit images of another `size` (side or (H, W)), and give the sites.
 
-    Only modules that have weights per pixel position change (PPCR's W).
+    Of the modules, only those that have weights per pixel position change (PPCR's W is resampled).
     """
     sites = attention_sites(network)
     fresh = copy.deepcopy(network)
@@ -161,6 +173,8 @@ def resize_attention(network: nn.Module, size: Size) -> list[Site]:
     in_channels = first_convolution(network)[1].in_channels
     shapes = output_shapes(fresh, [f"{site.name}.module" for site in sites], in_channels, size)
     for site in sites:
-        if hasattr(site.module, "resize_weights"):
-            site.module.resize_weights(tuple(shapes[f"{site.name}.module"][2:]))
+        place = network.get_submodule(site.name)
+        place.size = tuple(shapes[f"{site.name}.module"][2:])
+        if hasattr(place.attention, "resize_weights"):
+            place.attention.resize_weights(place.size)
     return attention_sites(network)

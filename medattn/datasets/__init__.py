@@ -1,7 +1,20 @@
 """Data sets as uint8 tensors in three splits, with lesion masks where there are any."""
 
-from medattn.datasets.catalog import DATASETS, catalog, load_dataset
+from medattn.datasets.catalog import DATASETS, catalog, download, load_dataset
 from medattn.datasets.dataset import Dataset, Split
-from medattn.datasets.medmnist import download
+from medattn.datasets.idrid_segmentation import Segmented, idrid_segmentation
+from medattn.datasets.potential import potential_attention
+from medattn.datasets.splits import resplit
 
-__all__ = ["DATASETS", "Dataset", "Split", "catalog", "download", "load_dataset"]
+__all__ = [
+    "DATASETS",
+    "Dataset",
+    "Segmented",
+    "Split",
+    "catalog",
+    "download",
+    "idrid_segmentation",
+    "load_dataset",
+    "potential_attention",
+    "resplit",
+]

@@ -30,6 +30,11 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def take(self, index: Tensor) -> "Split":
+        """Give the images at these positions (n,), in this order."""
+        index = index.to(self.images.device)
+        return Split(self.images[index], self.labels[index], None if self.masks is None else self.masks[index])
+
     def to(self, device: str | torch.device) -> "Split":
         """Give the split with its tensors on the device."""
         masks = None if self.masks is None else self.masks.to(device)

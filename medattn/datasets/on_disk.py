@@ -1,7 +1,8 @@
 """Data sets that lie on the disk: any .npz in MedMNIST's form.
 
 Its arrays are {train,val,test}_images, uint8 (N, H, W) grey or (N, H, W, 3) colour, and {train,val,test}_labels, whole
-numbers (N,) or (N, 1) from 0; class_names (K,) may name the classes. Nothing pickled is loaded.
+numbers (N,) or (N, 1) from 0; class_names (K,) may name the classes, other arrays are passed over. Without both arrays
+of val a fifth of the training images validates, held out by seed. Nothing pickled is loaded.
 """
 
 import zlib
@@ -12,16 +13,18 @@ import numpy as np
 import torch
 
 from medattn.datasets.dataset import Dataset, Split
+from medattn.datasets.divide import train_val
 from medattn.paths import data_folder
 
 SPLITS = ("train", "val", "test")
 KEYS = tuple(f"{split}_{what}" for split in SPLITS for what in ("images", "labels"))
 
 
-def load_npz(path: str | Path, size: int) -> Dataset:
+def load_npz(path: str | Path, size: int, seed: int = 0) -> Dataset:
     """Load any .npz in MedMNIST's form; a relative path starts at the data folder.
 
-    Raises FileNotFoundError where there is no such file, ValueError where it is not of this form or of another size.
+    `seed` holds out a fifth of the training images where the file has no validation images. Raises FileNotFoundError
+    where there is no such file, ValueError where it is not of this form or of another size.
     """
     file = data_folder() / Path(path).expanduser()
     if not file.is_file():
@@ -29,14 +32,18 @@ def load_npz(path: str | Path, size: int) -> Dataset:
             f"there is no file {file}: give npz: and the path of a file, whole or from the data folder {data_folder()} "
             "(MEDATTN_DATA names another); 'phantoms' and 'digits' need no file"
         )
-    return read_npz(file, f"npz:{path}", size)
+    return read_npz(file, f"npz:{path}", size, seed=seed)
 
 
-def read_npz(file: Path, name: str, size: int, classes: tuple[str, ...] | None = None) -> Dataset:
+def read_npz(file: Path, name: str, size: int, classes: tuple[str, ...] | None = None, seed: int = 0) -> Dataset:
     """Read and check an existing file; the classes are those given, else class_names, else the labels' numbers."""
     arrays = _read(file)
-    splits = [Split(_images(arrays, split, file), _labels(arrays, split, file)) for split in SPLITS]
-    sides = {split: tuple(part.images.shape[1:]) for split, part in zip(SPLITS, splits, strict=True)}
+    splits = {
+        split: Split(_images(arrays, split, file), _labels(arrays, split, file))
+        for split in SPLITS
+        if f"{split}_images" in arrays
+    }
+    sides = {split: tuple(part.images.shape[1:]) for split, part in splits.items()}
     if len(set(sides.values())) > 1:
         raise ValueError(f"{file}: the splits' images differ in channels or size: {sides}")
     _, height, width = sides["train"]
@@ -45,14 +52,18 @@ def read_npz(file: Path, name: str, size: int, classes: tuple[str, ...] | None =
     if height != size:
         raise ValueError(f"size={size}, but the images of {file} are {height} x {width}: load it with size={height}")
     if classes is None:
-        classes = _classes(arrays, torch.cat([split.labels for split in splits]), file)
-    return Dataset(name, size, classes, *splits)
+        classes = _classes(arrays, torch.cat([split.labels for split in splits.values()]), file)
+    if "val" not in splits:
+        train, val = train_val(splits["train"].labels, classes, seed)
+        splits |= {"train": splits["train"].take(train), "val": splits["train"].take(val)}
+    return Dataset(name, size, classes, **splits)
 
 
 def _read(file: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(file, allow_pickle=False) as archive:
-            missing = [key for key in KEYS if key not in archive]
+            held_out = not any(key in archive for key in KEYS if key.startswith("val"))
+            missing = [key for key in KEYS if key not in archive and not (held_out and key.startswith("val"))]
             arrays = {key: archive[key] for key in (*KEYS, "class_names") if key in archive}
     except (BadZipFile, EOFError, OSError, ValueError, TypeError, AttributeError, zlib.error) as error:
         raise ValueError(

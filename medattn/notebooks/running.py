@@ -7,6 +7,7 @@ a run with the default parameters has a limit and is tried twice.
 
 import json
 import logging
+import os
 import re
 import subprocess
 import sys
@@ -93,6 +94,14 @@ def run(
     return target
 
 
+def _from_anywhere(environment: Mapping[str, str]) -> dict[str, str]:
+    """Make the folders that MEDATTN_... name absolute: the notebook runs in another folder than the command."""
+    folders = {
+        name: os.path.abspath(path) for name, path in environment.items() if name.startswith("MEDATTN_") and path
+    }
+    return {**environment, **folders}
+
+
 def with_values(content: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """Give the notebook with a cell of values after its parameters cell; without values, as it is."""
     if not values:
@@ -135,6 +144,7 @@ def _execute(
     environment: Mapping[str, str] | None,
 ) -> int:
     words = [*execute.COMMAND, str(source), str(target), str(folder), str(cell_limit)]
+    environment = _from_anywhere(environment or os.environ)
     process = subprocess.Popen(words, start_new_session=True, env=environment)  # Ctrl-C reaches us alone
     try:
         return process.wait(total_limit)

@@ -1,7 +1,24 @@
 """From a recipe to a trained network: `fit(Recipe(...))`."""
 
+from medattn.training.classical import CLASSICAL, fit_classical
 from medattn.training.fit import DivergedError, best_device, fit, predict
-from medattn.training.recipe import Recipe
+from medattn.training.protocol import AsPrinted, as_printed
+from medattn.training.recipe import GLOBAL_ATTENTION, GLOBAL_GRID, L1_GRID, Recipe
 from medattn.training.runs import Run, list_runs
 
-__all__ = ["DivergedError", "Recipe", "Run", "best_device", "fit", "list_runs", "predict"]
+__all__ = [
+    "CLASSICAL",
+    "GLOBAL_ATTENTION",
+    "GLOBAL_GRID",
+    "L1_GRID",
+    "AsPrinted",
+    "DivergedError",
+    "Recipe",
+    "Run",
+    "as_printed",
+    "best_device",
+    "fit",
+    "fit_classical",
+    "list_runs",
+    "predict",
+]

@@ -1,4 +1,4 @@
-"""One training loop for every recipe.
+"""One training loop for every recipe; Algorithm 1 of global spatial attention is a recipe's cut-off epoch.
 
 Everything random in an epoch is drawn from generators seeded by (seed, epoch), so that an epoch needs nothing from
 the ones before it but the weights and the optimiser's state: an interrupted run goes on and ends at the same bits.
@@ -18,12 +18,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
+from medattn.attention import WeightMapped, map_penalty
 from medattn.datasets import Dataset, Split
 from medattn.datasets.augment import AUGMENT, to_float
 from medattn.evaluation.metrics import score
 from medattn.paths import write_whole
+from medattn.training.cut_off import freeze, learns_map, parameter_groups
 from medattn.training.recipe import OPTIMIZERS, PRECISIONS, Recipe
-from medattn.training.runs import Run, build_from, provenance, save_predictions, save_weights
+from medattn.training.runs import Run, build_from, provenance, save_map, save_predictions, save_weights
 
 EVALUATION_BATCH = 256
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # CUDA and MPS, CPU on Linux, others
@@ -86,22 +88,31 @@ def _train_and_test(run: Run, device: torch.device, progress: bool) -> None:
         part.write_text(recipe.to_yaml())
 
     with _seeded(recipe.seed, 0, device):
-        network = build_from(recipe, data.n_classes, data.channels).to(device)
+        network = build_from(recipe, data.n_classes, data.channels, data.train.images).to(device)
     if recipe.channels_last:
         network = network.to(memory_format=torch.channels_last)
-    optimizer = OPTIMIZERS[recipe.optimizer](network.parameters(), recipe)
+    optimizer = OPTIMIZERS[recipe.optimizer](parameter_groups(network), recipe)
     state = _resume(run, network, optimizer, device)
-    fast = torch.compile(network) if recipe.compile else network
+    if recipe.compile:  # the map is computed once a step, outside
+        (network.image_cnn if isinstance(network, WeightMapped) else network).compile()
+    if learns_map(network) and not state["history"]:
+        save_map(run.folder, 0, network.weight_map())
 
     steps = -(-len(data.train) // recipe.batch_size)
-    name = f"{recipe.dataset} {recipe.network} {recipe.attention} seed {recipe.seed}"
+    name = recipe.run_id.rpartition("-")[0]
     with tqdm(total=recipe.epochs * steps, desc=name, unit="step", disable=not progress) as bar:
         bar.update(len(state["history"]) * steps)
         for epoch in range(len(state["history"]) + 1, recipe.epochs + 1):
+            if recipe.map_epochs is not None and epoch == recipe.map_epochs + 1:
+                freeze(network, optimizer)
             started = time.perf_counter()
-            trained = _train_epoch(fast, optimizer, data.train, recipe, epoch, bar)
-            validated = _validate(fast, data.val, recipe)
-            row = {"epoch": epoch, "lr": learning_rate(recipe, epoch), **trained, **validated}
+            row = {"epoch": epoch, "lr": learning_rate(recipe, epoch)}
+            row |= _train_epoch(network, optimizer, data.train, recipe, epoch, bar)
+            row |= _validate(network, data.val, recipe)
+            if recipe.test_every_epoch:
+                row["test_accuracy"] = _accuracy(_logits(network, data.test.images, recipe), data.test.labels)
+            if learns_map(network):
+                save_map(run.folder, epoch, network.weight_map())
             row["seconds"] = round(time.perf_counter() - started, 3)
             state["history"].append(row)
             _keep(run, network, optimizer, state)
@@ -116,22 +127,24 @@ def _train_epoch(network, optimizer, train: Split, recipe: Recipe, epoch: int, b
     device = train.images.device
     order = torch.randperm(len(train), generator=_generator("cpu", recipe.seed, epoch, 0)).to(device)
     augmenting = _generator(device, recipe.seed, epoch, 1)
-    losses, correct = (
-        [],
-        torch.zeros((), dtype=torch.long, device=device),
-    )  # no wait for the device within an epoch
+    # no wait for the device within an epoch
+    losses, penalties, correct = [], [], torch.zeros((), dtype=torch.long, device=device)
     with _seeded(recipe.seed, epoch, device):  # dropout
         for batch in order.split(recipe.batch_size):
             images = AUGMENT[recipe.augment](train.images[batch], augmenting)
             labels = train.labels[batch]
             step_loss = torch.zeros((), device=device)
+            with _autocast(device, recipe):
+                weight_map = network.weight_map() if isinstance(network, WeightMapped) else None
+            # every part of the batch adds to this leaf's gradient; the pixel CNN is passed once a step each way
+            leaf = weight_map.detach().requires_grad_(weight_map.requires_grad) if weight_map is not None else None
             for part_images, part_labels in zip(
                 images.tensor_split(recipe.accumulate), labels.tensor_split(recipe.accumulate), strict=True
             ):
                 if len(part_labels) == 0:  # a last batch smaller than `accumulate`
                     continue
                 with _autocast(device, recipe):
-                    logits, *auxiliary = _outputs(network, _inputs(part_images, recipe))
+                    logits, *auxiliary = _outputs(network, _inputs(part_images, recipe), leaf)
                     loss = F.cross_entropy(logits, part_labels)
                     for head in auxiliary:
                         loss = loss + AUXILIARY_WEIGHT * F.cross_entropy(head, part_labels)
@@ -139,6 +152,10 @@ def _train_epoch(network, optimizer, train: Split, recipe: Recipe, epoch: int, b
                 loss.backward()
                 step_loss += loss.detach()
                 correct += (logits.argmax(1) == part_labels).sum()
+            if leaf is not None and leaf.requires_grad:
+                penalty = map_penalty(weight_map)
+                torch.autograd.backward((weight_map, recipe.map_penalty * penalty), (leaf.grad, None))
+                penalties.append(penalty.detach() * len(labels))
             optimizer.step()
             optimizer.zero_grad()
             losses.append(step_loss * len(labels))
@@ -152,10 +169,13 @@ def _train_epoch(network, optimizer, train: Split, recipe: Recipe, epoch: int, b
             + (", or precision='float32'" if recipe.precision != "float32" else "")
             + f"; the state after epoch {epoch - 1} is kept"
         )
-    return {"train_loss": losses.sum().item() / len(train), "train_accuracy": correct.item() / len(train)}
+    row = {"train_loss": losses.sum().item() / len(train), "train_accuracy": correct.item() / len(train)}
+    return row | ({"map_mean": torch.stack(penalties).sum().item() / len(train)} if penalties else {})
 
 
 def _validate(network: nn.Module, val: Split, recipe: Recipe) -> dict[str, float]:
+    if len(val) == 0:
+        return {"val_loss": np.nan, "val_accuracy": np.nan, "val_auc": np.nan}
     logits = _logits(network, val.images, recipe)
     loss = F.cross_entropy(logits, val.labels).item()
     if not np.isfinite(loss):
@@ -165,6 +185,8 @@ def _validate(network: nn.Module, val: Split, recipe: Recipe) -> dict[str, float
 
 
 def _test(run: Run, network: nn.Module, data: Dataset, state: dict[str, Any], origin: dict) -> None:
+    if learns_map(network):
+        network.freeze()
     network.load_state_dict(load_file(run.folder / "best.safetensors"))
     probabilities = predict(network, data.test.images, run.recipe)
     labels = data.test.labels.cpu()
@@ -197,17 +219,20 @@ def _resume(run: Run, network: nn.Module, optimizer, device: torch.device) -> di
     if not path.exists():
         return {"history": [], "best": None, "best_epoch": None}
     saved = torch.load(path, map_location=device, weights_only=True)
+    if "source.map" in saved["network"]:
+        freeze(network, optimizer)
     network.load_state_dict(saved.pop("network"))
     optimizer.load_state_dict(saved.pop("optimizer"))
     return saved
 
 
 def _keep(run: Run, network: nn.Module, optimizer, state: dict[str, Any]) -> None:
-    row = state["history"][-1]
-    value = -row["val_loss"] if run.recipe.select == "loss" else row[f"val_{run.recipe.select}"]
+    row, select = state["history"][-1], run.recipe.select
+    value = {"last": row["epoch"], "loss": -row["val_loss"]}.get(select, row.get(f"val_{select}"))
     if state["best"] is None or value > state["best"]:  # the earliest of equals; a nan is never better
         state["best"], state["best_epoch"] = value, row["epoch"]
-        save_weights(run.folder / "best.safetensors", network.state_dict())
+        weights = network.frozen_state_dict() if isinstance(network, WeightMapped) else network.state_dict()
+        save_weights(run.folder / "best.safetensors", weights)
     # the resume state is what counts: killed before it, the epoch is run again, to the same bits
     with write_whole(run.folder / "resume.pt") as part:
         torch.save({**state, "network": network.state_dict(), "optimizer": optimizer.state_dict()}, part)
@@ -219,7 +244,8 @@ def _keep(run: Run, network: nn.Module, optimizer, state: dict[str, Any]) -> Non
 def _logits(network: nn.Module, images: Tensor, recipe: Recipe) -> Tensor:
     network.eval()
     with _autocast(images.device, recipe):
-        batches = [_outputs(network, _inputs(part, recipe))[0] for part in images.split(EVALUATION_BATCH)]
+        weight_map = network.weight_map() if isinstance(network, WeightMapped) else None
+        batches = [_outputs(network, _inputs(part, recipe), weight_map)[0] for part in images.split(EVALUATION_BATCH)]
     return torch.cat(batches).float()
 
 
@@ -228,8 +254,12 @@ def _inputs(images: Tensor, recipe: Recipe) -> Tensor:
     return inputs.contiguous(memory_format=torch.channels_last) if recipe.channels_last else inputs
 
 
-def _outputs(network: nn.Module, inputs: Tensor) -> tuple[Tensor, ...]:
-    output = network(inputs)
+def _accuracy(logits: Tensor, labels: Tensor) -> float:
+    return (logits.argmax(1) == labels).float().mean().item()
+
+
+def _outputs(network: nn.Module, inputs: Tensor, weight_map: Tensor | None) -> tuple[Tensor, ...]:
+    output = network(inputs) if weight_map is None else network(inputs, weight_map)
     return tuple(output) if isinstance(output, tuple) else (output,)
 
 

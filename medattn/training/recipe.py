@@ -3,6 +3,8 @@
 Paper: PPCR, section 4.1 (SGD, batch 32, 150 epochs, learning rate / 10 every 40 epochs, best epoch on
 validation). Where the text says only "default settings", the values are those of the authors' later public code:
 learning rate 0.0025, momentum 0.9, weight decay 1e-4, from scratch.
+Paper: global spatial attention, section 4.4 (Adam, learning rate 1e-4, batch 32, 250 epochs, cut-off epoch 60) and its
+grids: `GLOBAL_ATTENTION`, `GLOBAL_GRID`, `L1_GRID`.
 """
 
 import dataclasses
@@ -17,14 +19,15 @@ from typing import Any, Self
 import torch
 import yaml
 
-from medattn.attention import ATTENTION
+from medattn.attention import ATTENTION, WEIGHT_MAPS
 from medattn.datasets.augment import AUGMENT, NORMALISE
+from medattn.datasets.splits import fold_of
 
 OPTIMIZERS = {
     "sgd": lambda parameters, r: torch.optim.SGD(parameters, r.lr, momentum=r.momentum, weight_decay=r.weight_decay),
     "adam": lambda parameters, r: torch.optim.Adam(parameters, r.lr, weight_decay=r.weight_decay),
 }
-SELECTIONS = ("accuracy", "auc", "loss")  # of the validation split
+SELECTIONS = ("accuracy", "auc", "loss", "last")  # of the validation split; or the last epoch
 PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -38,6 +41,7 @@ class Recipe:
     dataset: str = "phantoms"
     size: int = 28  # px
     dataset_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    split: str = "own"  # 'k/n': validate on the k-th of n folds; 'all': train on the validation images too
     augment: str = "none"
     normalise: str = "half"
     network: str = "resnet18"
@@ -46,6 +50,11 @@ class Recipe:
     attention: str = "none"
     attention_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     attention_where: tuple[str, ...] | None = None  # module names; None: every residual block
+    weight_map: str = "none"  # in front of the network
+    map_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    map_hidden: int = 32  # K, the pixel CNN's channels
+    map_penalty: float = 0.0  # lambda of Eq. (1)
+    map_epochs: int | None = None  # E, the cut-off epoch of Algorithm 1; None: the map is learned to the end
     optimizer: str = "sgd"
     lr: float = 0.0025
     momentum: float = 0.9
@@ -59,6 +68,7 @@ class Recipe:
     channels_last: bool = True
     compile: bool = False
     select: str = "accuracy"
+    test_every_epoch: bool = False  # for the printed protocol of global attention; selects nothing
     seed: int = 0
 
     def __post_init__(self):
@@ -68,6 +78,7 @@ class Recipe:
             "augment": AUGMENT,
             "normalise": NORMALISE,
             "attention": ("none", *ATTENTION),
+            "weight_map": ("none", *WEIGHT_MAPS),
             "optimizer": OPTIMIZERS,
             "select": SELECTIONS,
             "precision": PRECISIONS,
@@ -77,19 +88,25 @@ class Recipe:
             if getattr(self, name) not in values:
                 said = ", ".join(str(value) for value in values)
                 raise ValueError(f"{name}={getattr(self, name)!r} is unknown; there are {said}")
-        for name in ("size", "epochs", "batch_size", "accumulate", "lr_step"):
+        for name in ("size", "epochs", "batch_size", "accumulate", "lr_step", "map_hidden"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be 1 or more")
         for name in ("lr", "lr_factor"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}={getattr(self, name)} must be above 0")
-        for name in ("momentum", "weight_decay", "seed"):
+        for name in ("momentum", "weight_decay", "map_penalty", "seed"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name}={getattr(self, name)} must be 0 or more")
         if self.batch_size % self.accumulate:
             raise ValueError(f"accumulate={self.accumulate} does not divide batch_size={self.batch_size}")
         if self.attention == "none" and (self.attention_options or self.attention_where):
             raise ValueError("attention_options and attention_where need an attention; attention='none' was given")
+        if self.weight_map == "none" and (self.map_options or self.map_penalty or self.map_epochs):
+            raise ValueError("map_options, map_penalty and map_epochs need a weight_map; weight_map='none' was given")
+        if self.map_epochs is not None and self.map_epochs < 1:
+            raise ValueError(f"map_epochs={self.map_epochs} must be 1 or more, or None")
+        if fold_of(self.split) is None and self.split == "all" and self.select != "last":
+            raise ValueError(f"split='all' leaves nothing to select by: say select='last', not {self.select!r}")
 
     def _checked(self, name: str, kind: Any, value: Any) -> Any:
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
@@ -97,6 +114,8 @@ class Recipe:
         if kind in (int, float, str, bool):
             if type(value) is not kind:
                 raise ValueError(f"{name}={value!r} must be a value of type {kind.__name__}")
+        elif name == "map_epochs" and value is not None and type(value) is not int:
+            raise ValueError(f"{name}={value!r} must be a value of type int, or None")
         elif name.endswith("_options"):
             if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
                 raise ValueError(f"{name}={value!r} must be a mapping from option names to values")
@@ -144,12 +163,37 @@ class Recipe:
         said = {name: value for name, value in self.to_dict().items() if value != defaults[name]}
         digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:8]
         dataset = Path(self.dataset).name.removesuffix(".npz")
-        name = f"{dataset}{self.size}-{self.network}-{self.attention}-s{self.seed}-{digest}"
+        weighing = "+".join(n for n in (self.weight_map, self.attention) if n != "none") or "none"
+        name = f"{dataset}{self.size}-{self.network}-{weighing}-s{self.seed}-{digest}"
         return re.sub(r"[^\w.-]+", "-", name)
 
     def replace(self, **changes) -> Self:
         """Give a recipe with some fields changed."""
         return dataclasses.replace(self, **changes)
+
+
+GLOBAL_ATTENTION = Recipe(  # section 4.4; K, lambda and weight decay were searched over the grid below
+    dataset="idrid",
+    size=224,
+    normalise="imagenet",
+    network="densenet161",
+    pretrained=True,
+    weight_map="global",
+    map_hidden=32,
+    map_penalty=0.001,
+    map_epochs=60,
+    optimizer="adam",
+    lr=1e-4,
+    weight_decay=1e-4,
+    lr_step=250,
+    epochs=250,
+)
+GLOBAL_GRID = {
+    "map_hidden": (32, 62, 128, 256),  # 62 as printed; the others are powers of two
+    "map_penalty": (0.1, 0.01, 0.001, 0.0001),
+    "weight_decay": (1e-3, 1e-4, 1e-5),
+}
+L1_GRID = {"map_penalty": (1e5, 1e4, 1e3, 1e2, 10.0, 1.0), "weight_decay": GLOBAL_GRID["weight_decay"]}
 
 
 def _as_plain(value: Any) -> Any:

@@ -1,19 +1,28 @@
 """Recorded results: what long runs measured, kept with the code so that readers need not repeat them.
 
 `data/results/runs.csv` has one row a run: recipe, scores, device, versions, commit. Beside it, for every run:
-`runs/<run>/recipe.yaml`, `history.csv` and `predictions.csv` (one row a test image). What a notebook measured on a
-run beyond its scores has a table of its own, `data/results/<table>.csv`.
+`runs/<run>/recipe.yaml`, `history.csv` and `predictions.csv` (one row a test image); for a run that learned a weight
+map, `map.safetensors`: the map `before` training and `after`, as it was tested, in half precision. What a notebook
+measured on a run beyond its scores has a table of its own, `data/results/<table>.csv`.
 """
 
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+from safetensors.torch import load_file
+from torch import Tensor
 
 from medattn.paths import results_folder, write_whole
-from medattn.training.runs import Run
+from medattn.training.runs import Run, save_weights
 
-RECIPE_COLUMNS = ["dataset", "size", "network", "attention", "seed", "epochs", "lr", "batch_size", "precision"]
+RECIPE_COLUMNS = [
+    *("dataset", "dataset_options", "size", "split", "network", "attention", "attention_options"),
+    *("weight_map", "map_options", "map_hidden", "map_penalty", "map_epochs"),
+    *("seed", "epochs", "lr", "weight_decay", "batch_size", "precision"),
+]
 RESULT_COLUMNS = [
     *("accuracy", "auc", "weighted_f1", "macro_f1", "n_correct", "n_test", "n_train", "best_epoch"),
     *("seconds", "device", "threads", "torch", "python", "commit"),
@@ -28,8 +37,11 @@ def record_run(run: Run, results: Path | None = None) -> None:
     for name in ("recipe.yaml", "history.csv", "predictions.csv"):
         with write_whole(folder / name) as part:
             shutil.copyfile(run.folder / name, part)
+    if run.recipe.weight_map != "none":
+        maps = {"before": run.maps[0], "after": run.weight_map}
+        save_weights(folder / "map.safetensors", {name: value.half() for name, value in maps.items()})
     row = {"run": run.recipe.run_id}
-    row |= {name: getattr(run.recipe, name) for name in RECIPE_COLUMNS}
+    row |= {name: _as_cell(getattr(run.recipe, name)) for name in RECIPE_COLUMNS}
     row |= {name: run.result.get(name) for name in RESULT_COLUMNS}
     record_rows("runs", run, pd.DataFrame([row]), results)
 
@@ -38,6 +50,10 @@ def recorded_runs(results: Path | None = None) -> pd.DataFrame:
     """Give the recorded runs, one row each; empty where nothing was recorded yet."""
     table = recorded_rows("runs", results)
     return table if len(table) else pd.DataFrame(columns=["run", *RECIPE_COLUMNS, *RESULT_COLUMNS])
+
+
+def _as_cell(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, dict) else value  # options: {"task": "edema"}
 
 
 def record_rows(table: str, run: Run, rows: pd.DataFrame, results: Path | None = None) -> None:
@@ -61,7 +77,21 @@ def recorded_rows(table: str, results: Path | None = None) -> pd.DataFrame:
 
 def recorded_predictions(run: str, results: Path | None = None) -> pd.DataFrame:
     """Give a recorded run's test predictions: one row an image, with index, label and one probability a class."""
-    path = (results or results_folder()) / "runs" / run / "predictions.csv"
+    return pd.read_csv(_recorded_file(run, "predictions.csv", results))
+
+
+def recorded_history(run: str, results: Path | None = None) -> pd.DataFrame:
+    """Give a recorded run's history: one row an epoch."""
+    return pd.read_csv(_recorded_file(run, "history.csv", results))
+
+
+def recorded_maps(run: str, results: Path | None = None) -> dict[str, Tensor]:
+    """Give a recorded run's weight map "before" training and "after", as it was tested: (H, W) each."""
+    return {name: value.float() for name, value in load_file(_recorded_file(run, "map.safetensors", results)).items()}
+
+
+def _recorded_file(run: str, name: str, results: Path | None) -> Path:
+    path = (results or results_folder()) / "runs" / run / name
     if not path.exists():
-        raise ValueError(f"run {run!r} is not recorded; recorded_runs()['run'] names those that are")
-    return pd.read_csv(path)
+        raise ValueError(f"run {run!r} has no recorded {name}; recorded_runs()['run'] names the runs that are recorded")
+    return path

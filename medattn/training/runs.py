@@ -5,6 +5,7 @@ history.csv         one row an epoch
 resume.pt           while unfinished: everything the next epoch needs
 best.safetensors    the weights of the best validation epoch
 predictions.csv     the test split: index, label, one probability a class
+maps/000.safetensors, 001, ...   the weight map before training and after each epoch that it was learned in
 result.json         written last, when all else is there: test scores, device, versions, commit
 """
 
@@ -22,8 +23,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from medattn.attention import insert_attention
-from medattn.datasets import Dataset, load_dataset
+from medattn.attention import WEIGHT_MAPS, FixedMap, WeightMapped, insert_attention
+from medattn.datasets import Dataset, load_dataset, resplit
+from medattn.datasets.augment import NORMALISE
 from medattn.evaluation.metrics import Scores, score
 from medattn.networks import build_network
 from medattn.paths import ROOT, runs_folder, write_whole
@@ -69,11 +71,23 @@ class Run:
         return score(table["label"].to_numpy(), table.filter(regex=r"^p\d+$").to_numpy())
 
     def dataset(self) -> Dataset:
-        """Load the data set of the recipe."""
-        return load_dataset(self.recipe.dataset, self.recipe.size, **self.recipe.dataset_options)
+        """Load the data set of the recipe, divided as the recipe says."""
+        data = load_dataset(self.recipe.dataset, self.recipe.size, **self.recipe.dataset_options)
+        return resplit(data, self.recipe.split)
+
+    @property
+    def maps(self) -> Tensor:
+        """The weight map before training and after each epoch that it was learned in: (1 + epochs, H, W)."""
+        self._existing("maps")
+        return torch.stack([load_file(path)["map"] for path in sorted((self.folder / "maps").glob("*.safetensors"))])
+
+    @property
+    def weight_map(self) -> Tensor:
+        """The weight map of the tested epoch, (H, W)."""
+        return load_file(self._existing("best.safetensors"))["source.map"][0, 0]
 
     def network(self, device: str | torch.device = "cpu") -> nn.Module:
-        """Build the network with the best epoch's weights, in evaluation mode."""
+        """Build the network with the best epoch's weights, in evaluation mode; a weight map is a constant."""
         weights = load_file(self._existing("best.safetensors"), device=str(device))
         n_classes, channels = self.result["n_classes"], self.result["channels"]
         network = build_from(self.recipe, n_classes, channels).to(device)
@@ -87,8 +101,11 @@ class Run:
         return self.folder / name
 
 
-def build_from(recipe: Recipe, n_classes: int, channels: int) -> nn.Module:
-    """Build the untrained network of a recipe, attention inserted."""
+def build_from(recipe: Recipe, n_classes: int, channels: int, images: Tensor | None = None) -> nn.Module:
+    """Build the untrained network of a recipe, attention inserted, behind a weight map where it has one.
+
+    The map is learned from `images`, all training images, uint8 (N, C, H, W); without them it is a constant to load.
+    """
     network = build_network(
         recipe.network, n_classes, channels, recipe.size, pretrained=recipe.pretrained, stem=recipe.stem
     )
@@ -102,7 +119,13 @@ def build_from(recipe: Recipe, n_classes: int, channels: int) -> nn.Module:
             in_channels=channels,
             **recipe.attention_options,
         )
-    return network
+    if recipe.weight_map == "none":
+        return network
+    if images is None:
+        return WeightMapped(network, FixedMap(torch.ones(1, 1, recipe.size, recipe.size)))
+    mean, std = (values if channels == 3 else (sum(values) / 3,) for values in NORMALISE[recipe.normalise])
+    options = {"hidden": recipe.map_hidden, "mean": mean, "std": std, **recipe.map_options}
+    return WEIGHT_MAPS[recipe.weight_map](network, images, **options)
 
 
 def list_runs(runs: Path | None = None) -> pd.DataFrame:
@@ -119,6 +142,7 @@ def list_runs(runs: Path | None = None) -> pd.DataFrame:
                 "dataset": recipe.dataset,
                 "network": recipe.network,
                 "attention": recipe.attention,
+                "weight_map": recipe.weight_map,
                 "seed": recipe.seed,
                 "epochs": f"{len(pd.read_csv(history)) if history.exists() else 0}/{recipe.epochs}",
                 "state": "finished" if run.finished else "unfinished",
@@ -126,7 +150,7 @@ def list_runs(runs: Path | None = None) -> pd.DataFrame:
                 "auc": result.get("auc"),
             }
         )
-    columns = ["run", "dataset", "network", "attention", "seed", "epochs", "state", "accuracy", "auc"]
+    columns = ["run", "dataset", "network", "attention", "weight_map", "seed", "epochs", "state", "accuracy", "auc"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -134,6 +158,11 @@ def save_weights(path: Path, weights: dict[str, Tensor]) -> None:
     """Write weights as safetensors, whole or not at all."""
     with write_whole(path) as part:
         save_file({name: value.detach().cpu().contiguous() for name, value in weights.items()}, part)
+
+
+def save_map(folder: Path, epoch: int, weight_map: Tensor) -> None:
+    """Keep the weight map (1, 1, H, W) as it was after an epoch; 0 is before training."""
+    save_weights(folder / "maps" / f"{epoch:03d}.safetensors", {"map": weight_map[0, 0].float()})
 
 
 def save_predictions(path: Path, labels: Tensor, probabilities: Tensor) -> None:

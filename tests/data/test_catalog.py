@@ -5,11 +5,14 @@ import re
 import numpy as np
 import pytest
 import torch
+from conftest import HERE
 
 from medattn.datasets import DATASETS, Dataset, Split, catalog, load_dataset
 from medattn.paths import data_folder
 
 OFFLINE = ("phantoms", "digits")
+FOLDERS = ("idrid", "jaffe", "glaucoma", "isic2018", "fundus_isee")
+CIFAR = ("cifar10", "cifar100")
 
 
 @pytest.fixture
@@ -27,6 +30,11 @@ def test_every_name_loads_or_says_what_is_missing(name, empty_folder):
     elif name == "chestmnist":
         with pytest.raises(ValueError, match="multi-label"):
             load_dataset(name)
+    elif name in (*FOLDERS, *CIFAR):
+        with pytest.raises(FileNotFoundError) as caught:
+            load_dataset(name, 32)
+        for part in (str(empty_folder / name), *OFFLINE):
+            assert part in str(caught.value)
     else:
         with pytest.raises(FileNotFoundError) as caught:
             load_dataset(name, 64)
@@ -40,7 +48,7 @@ def test_every_name_loads_or_says_what_is_missing(name, empty_folder):
 def test_the_catalog_lists_every_set_and_how_to_get_it(empty_folder):
     table = catalog()
     assert list(table) == ["name", "classes", "sizes", "images", "licence", "citation", "here", "get"]
-    assert table["name"].tolist() == [*DATASETS, "npz:PATH"]
+    assert table["name"].tolist() == [*DATASETS, "npz:PATH", "folder:PATH"]
     assert table["name"].str.endswith("mnist").sum() == 12  # MedMNIST's two-dimensional sets, none of the others
     assert table.notna().all(axis=None) and (table.astype(str) != "").all(axis=None)
     table = table.set_index("name")
@@ -49,6 +57,11 @@ def test_the_catalog_lists_every_set_and_how_to_get_it(empty_folder):
     assert table.loc["retinamnist", ["classes", "licence"]].tolist() == [5, "CC BY 4.0"]
     assert table.loc["retinamnist", "images"] == "1080 / 120 / 400"
     assert table.loc["dermamnist", "licence"] == "CC BY-NC 4.0"
+    assert table.loc["idrid", ["classes", "licence", "here"]].tolist() == [
+        "5 retinopathy, 3 edema",
+        "CC BY 4.0",
+        "missing",
+    ]
     assert "several labels" in table.loc["chestmnist", "here"]
 
 
@@ -57,6 +70,11 @@ def test_the_catalog_names_the_sizes_that_are_here(empty_folder):
     for file in ("breastmnist.npz", "breastmnist_224.npz"):
         (empty_folder / "medmnist" / file).touch()
     assert catalog().set_index("name").loc["breastmnist", "here"] == "28, 224"
+    (empty_folder / "idrid" / "B. Disease Grading").mkdir(parents=True)
+    (empty_folder / "jaffe").mkdir()
+    assert catalog().set_index("name").loc[["idrid", "jaffe", "glaucoma"], "here"].tolist() == [
+        *("here", "here", "missing"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -68,6 +86,9 @@ def test_the_catalog_names_the_sizes_that_are_here(empty_folder):
         ("digits", {"seed": 1}, "seed=1 is no option of digits, which has none"),
         ("breastmnist", {"seed": 1}, "seed=1 is no option of breastmnist, which has none"),
         ("npz:x.npz", {"name": "y"}, "name"),
+        ("npz:x.npz", {"task": 1}, "task=1 is no option of npz:x.npz, which has seed"),
+        ("cifar10", {"size": 28}, "size=28, but the images of cifar10 are 32 x 32: load it with size=32"),
+        ("isic2018", {"division": "8:2"}, "division='8:2' is not one of official, 7:1:2"),
         ("digits", {"size": 7}, "size=7 must be a whole number of pixels from 8 to 224"),
         ("breastmnist", {"size": 32}, "size=32 is not one of 28, 64, 128, 224"),
     ],
@@ -119,6 +140,18 @@ class TestNpz:
         self.load(empty_folder, arrays)
         data = load_dataset(f"npz:{empty_folder / 'own.npz'}", 12)
         assert data.classes == ("a", "b", "c", "never seen")
+
+    def test_without_validation_images_a_fifth_of_the_training_images_validates(self, empty_folder):
+        arrays = {key: np.repeat(a, 4, 0) for key, a in self.arrays().items() if not key.startswith("val")}
+        arrays["train_images"][:, 0, 0] = np.arange(36)
+        arrays["train_files"] = np.array(["a name"] * 36)  # passed over
+        data, other = self.load(empty_folder, arrays), load_dataset("npz:own.npz", 12, seed=1)
+        assert [len(split) for split in (data.train, data.val, data.test)] == [28, 8, 24]
+        places = torch.cat([data.train.images, data.val.images])[:, 0, 0, 0]
+        assert sorted(places.tolist()) == list(range(36))
+        labels = torch.cat([data.train.labels, data.val.labels])
+        assert labels.tolist() == arrays["train_labels"].ravel()[places].tolist()
+        assert data.val.labels.bincount().min() >= 2 and not torch.equal(data.val.images, other.val.images)
 
     @pytest.mark.parametrize(
         ("key", "value", "says"),
@@ -258,6 +291,16 @@ class TestForm:
         pairs += [(getattr(a, part), getattr(b, part)) for a, b in splits for part in ("images", "labels", "masks")]
         for before, after in pairs:
             assert after.device.type == device and torch.equal(before, after.cpu())
+
+
+def test_the_subset_of_cifar_is_read_as_any_npz():
+    file = HERE / "cifar10_jpeg_subset.npz"
+    if not file.is_file():
+        pytest.skip("cifar10_jpeg_subset.npz is not in the data folder (MEDATTN_DATA)")
+    data = load_dataset(f"npz:{file}", 32)
+    assert (data.n_classes, data.channels, data.classes[:2]) == (10, 3, ("airplane", "automobile"))
+    assert [len(split) for split in (data.train, data.val, data.test)] == [8000, 2000, 2000]
+    assert data.val.labels.bincount().tolist() == [200] * 10
 
 
 def test_the_data_folder_is_read_from_the_environment_each_time(empty_folder):

@@ -84,7 +84,13 @@ def test_data_sets_are_listed_with_their_sources(project, capsys):
 
 def test_a_download_that_cannot_be_is_answered_in_one_message(project, capsys, monkeypatch):
     monkeypatch.setenv("MEDATTN_DATA", str(project / "data"))
-    wrong = {"nonsense": "'nonsense' is no", "breastmnist --size 99": "99", "breastmnist": "fetched"}
+    wrong = {
+        "nonsense": "'nonsense' is no",
+        "breastmnist --size 99": "99",
+        "breastmnist": "fetched",
+        "cifar10": "fetched",
+        "idrid": "grand-challenge",
+    }
     for words, reason in wrong.items():
         assert cli.main(["data", "--download", *words.split()]) == 2
         told = capsys.readouterr().err
@@ -100,7 +106,7 @@ def test_training_is_listed(project, capsys):
     assert str(project / "runs") in capsys.readouterr().out
     assert cli.main(["runs"]) == 0
     heading, row = capsys.readouterr().out.splitlines()
-    assert heading.split()[:6] == ["run", "dataset", "network", "attention", "seed", "epochs"]
+    assert heading.split()[:7] == ["run", "dataset", "network", "attention", "weight_map", "seed", "epochs"]
     assert "phantoms resnet18" in " ".join(row.split()) and "1/1" in row and "finished" in row
 
 

@@ -13,9 +13,11 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from medattn.attention import GlobalAttention
 from medattn.datasets import Split, load_dataset
-from medattn.training import DivergedError, Recipe, Run, fit, list_runs, predict
+from medattn.training import DivergedError, Recipe, Run, as_printed, fit, list_runs, predict
 from medattn.training.fit import learning_rate
+from medattn.training.protocol import protocol_recipes
 
 FEW = {"n_train": 40, "n_val": 16, "n_test": 16}
 SHORT = Recipe(
@@ -33,7 +35,7 @@ FIT_MODULE = sys.modules["medattn.training.fit"]
 def numbers(run):
     """Everything of a run that must not depend on when and how often it was stopped."""
     return (
-        run.history.drop(columns="seconds").to_dict(),
+        run.history.drop(columns="seconds").fillna(-1.0).to_dict(),  # a nan is equal to nothing
         run.predictions.to_dict(),
         {name: value.tolist() for name, value in load_file(run.folder / "best.safetensors").items()},
     )
@@ -123,6 +125,121 @@ def test_stopped_while_writing_it_ends_at_the_same_numbers(unbroken, tmp_path, m
     assert not [path for path in run.folder.iterdir() if path.name.startswith(".")]
 
 
+MAPPED = SHORT.replace(
+    attention="none", network="timm:test_resnet", weight_map="global", map_hidden=4, map_penalty=0.01, map_epochs=2
+)
+
+
+@pytest.fixture(scope="module")
+def mapped(tmp_path_factory):
+    return fit(MAPPED, "cpu", progress=False, runs=tmp_path_factory.mktemp("runs"))
+
+
+def test_algorithm_1_learns_the_map_and_then_leaves_it(mapped):
+    maps, history = mapped.maps, mapped.history
+    assert maps.shape == (1 + 2, 28, 28)  # before training, and after the epochs 1 to E
+    assert (maps[1] - maps[0]).abs().max() > 0 and (maps[2] - maps[1]).abs().max() > 0
+    assert history["map_mean"].notna().tolist() == [True, True, False]
+    assert history["map_mean"][1] == pytest.approx(float((maps[1].mean() + maps[2].mean()) / 2), abs=0.1)
+    weights = load_file(mapped.folder / "best.safetensors")
+    assert {name for name in weights if not name.startswith("image_cnn.")} == {"source.map"}
+    assert any(torch.equal(weights["source.map"][0, 0], one) for one in maps[1:])
+    network = mapped.network()
+    assert network.frozen
+    again = predict(network, mapped.dataset().test.images, MAPPED)
+    saved = torch.tensor(mapped.predictions[["p0", "p1", "p2"]].to_numpy(), dtype=torch.float32)
+    torch.testing.assert_close(again, saved, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("epochs_before", [1, 2])
+def test_stopped_before_or_after_the_cut_off_it_ends_at_the_same_numbers(mapped, tmp_path, monkeypatch, epochs_before):
+    original, done = FIT_MODULE._keep, []
+
+    def stops(*arguments):
+        original(*arguments)
+        done.append(1)
+        if len(done) == epochs_before:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(FIT_MODULE, "_keep", stops)
+        fit(MAPPED, "cpu", progress=False, runs=tmp_path)
+    run = fit(MAPPED, "cpu", progress=False, runs=tmp_path)
+    assert numbers(run) == numbers(mapped)
+    assert torch.equal(run.maps, mapped.maps)
+
+
+def test_stopped_within_the_last_phase_the_map_is_read_back_and_not_learned(mapped, tmp_path, monkeypatch):
+    longer = MAPPED.replace(epochs=4)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        original, done = FIT_MODULE._keep, []
+
+        def stops(*arguments):
+            original(*arguments)
+            done.append(1)
+            if len(done) == 3:  # one epoch after the cut-off
+                raise KeyboardInterrupt
+
+        patched.setattr(FIT_MODULE, "_keep", stops)
+        fit(longer, "cpu", progress=False, runs=tmp_path)
+    state = torch.load(Run.of(longer, tmp_path).folder / "resume.pt", weights_only=True)
+    assert len(state["optimizer"]["param_groups"]) == 1
+    assert torch.equal(state["network"]["source.map"][0, 0], mapped.maps[2])
+    run = fit(longer, "cpu", progress=False, runs=tmp_path)
+    assert run.history["train_loss"].tolist()[:3] == mapped.history["train_loss"].tolist()
+    assert len(run.maps) == 3
+
+
+def test_a_batch_in_parts_learns_the_same_map():
+    """The map's gradient is gathered over the parts of a batch, and the penalty counts once."""
+    images, labels = torch.randint(0, 256, (12, 1, 6, 6), dtype=torch.uint8), torch.randint(0, 3, (12,))
+    results = []
+    for accumulate in (1, 3):
+        torch.manual_seed(0)
+        network = GlobalAttention(nn.Sequential(nn.Flatten(), nn.Linear(36, 3)), images, 4, (0.5,), (0.5,))
+        optimizer = torch.optim.SGD(network.parameters(), 0.1)
+        recipe = Recipe(
+            batch_size=12, accumulate=accumulate, lr=0.1, channels_last=False, weight_map="global", map_penalty=0.5
+        )
+        row = FIT_MODULE._train_epoch(
+            network, optimizer, Split(images, labels), recipe, 1, FIT_MODULE.tqdm(disable=True)
+        )
+        results.append((network.weight_map().detach(), row["train_loss"], row["map_mean"]))
+    torch.testing.assert_close(results[0], results[1])
+
+    torch.manual_seed(0)  # and it is a plain step on Eq. (1)
+    network = GlobalAttention(nn.Sequential(nn.Flatten(), nn.Linear(36, 3)), images, 4, (0.5,), (0.5,))
+    weight_map = network.weight_map()
+    inputs = FIT_MODULE.to_float(images, "half")
+    loss = nn.functional.cross_entropy(network(inputs), labels) + 0.5 * weight_map.abs().mean()
+    loss.backward()
+    torch.optim.SGD(network.parameters(), 0.1).step()
+    torch.testing.assert_close(network.weight_map().detach(), results[0][0], atol=1e-5, rtol=1e-4)
+
+
+def test_training_on_all_images_validates_nothing_and_tests_every_epoch(tmp_path):
+    recipe = MAPPED.replace(split="all", select="last", test_every_epoch=True)
+    run = fit(recipe, "cpu", progress=False, runs=tmp_path)
+    assert run.result["n_train"] == 40 + 16
+    assert run.history["val_accuracy"].isna().all()
+    assert run.history["test_accuracy"].iloc[-1] == run.result["accuracy"]
+    assert run.result["best_epoch"] == 3
+
+
+def test_the_printed_protocol_averages_one_run_over_the_epochs_that_cross_validation_chose(tmp_path):
+    recipe = MAPPED.replace(epochs=4)
+    result = as_printed(recipe, n_epochs=2, folds=2, device="cpu", progress=False, runs=tmp_path)
+    *parts, whole = [Run.of(one, tmp_path) for one in protocol_recipes(recipe, 2)]
+    curve = sum(part.history["val_accuracy"] for part in parts) / 2
+    assert result.epochs.tolist() == sorted((curve.sort_values(ascending=False, kind="stable").index[:2] + 1).tolist())
+    tested = whole.history["test_accuracy"][result.epochs - 1]
+    assert result.mean == pytest.approx(tested.mean())
+    assert str(result) == f"{100 * tested.mean():.2f}({100 * tested.std():.2f})"
+    assert [len(run.dataset().train) for run in (*parts, whole)] == [28, 28, 56]
+    with pytest.raises(ValueError, match="n_epochs=5 must be 2 to epochs=4"):
+        as_printed(recipe, n_epochs=5)
+
+
 def test_cutting_a_batch_in_two_gives_the_same_step():
     """Without batch norm (its statistics are those of the part), the gradients are the same."""
     images, labels = torch.randint(0, 256, (12, 1, 4, 4), dtype=torch.uint8), torch.randint(0, 3, (12,))
@@ -186,6 +303,9 @@ def test_other_errors_are_passed_on(tmp_path, monkeypatch, message):
     "changes",
     [{"precision": "bf16"}, {"channels_last": False}, {"accumulate": 2}, {"select": "auc"}, {"normalise": "imagenet"},
      {"network": "timm:resnet10t", "compile": True, "precision": "bf16"},
+     {"attention": "none", "weight_map": "l1", "map_penalty": 1.0},
+     {"weight_map": "global", "map_options": {"basis": "principal"}, "precision": "bf16", "optimizer": "sgd"},
+     {"network": "timm:resnet10t", "compile": True, "weight_map": "global", "map_epochs": 1},
      {"network": "googlenet", "attention_where": ["inception5b"], "size": 64, "batch_size": 8}],
 )  # fmt: skip
 def test_every_way_of_training_comes_to_its_end(tmp_path, changes):

@@ -131,11 +131,6 @@ def test_what_cannot_be_inserted_is_said_and_nothing_changes(options, said):
     assert [name for name, _ in network.named_modules()] == names
 
 
-def test_a_misspelt_option_is_refused():
-    with pytest.raises(TypeError, match="scale"):
-        insert_attention(build_network("resnet18", 2, size=28), "ppcr", 28, scale=(1, 2))
-
-
 def test_inserting_twice_and_no_known_block_are_errors():
     network = build_network("resnet18", 2, size=28)
     insert_attention(network, "ppcr", 28)
@@ -225,3 +220,25 @@ def test_timm_weights_come_from_their_file(weights_folder):
 def test_ppcr_is_found_at_its_site():
     network = build_network("resnet18", 2, size=28)
     assert all(isinstance(site.module, PPCR) for site in insert_attention(network, "ppcr", 28))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        (
+            "se",
+            {"reductoin": 8},
+            r"'se' cannot follow layer1.0.bn2 \(32 channels\).*reductoin.*options are reduction=16$",
+        ),
+        ("se", {"reduction": 64}, r"reduction=64 must be a whole number from 1 to channels=32"),
+        ("sa", {"kernel_size": 4}, "kernel_size=4 must be odd"),
+        ("ea", {"memories": -1}, r"'ea' cannot follow layer1.0.bn2 .*options are memories=64$"),
+        ("spa", {"pools": 4}, r"options are reduction=16, pools=\(1, 2, 4\)$"),
+        ("ppcr", {"norm": "group"}, r"norm='group' is unknown.*options are scales=\(1, 2, 4\), norm='pixel', init=0.0"),
+    ],
+)
+def test_options_that_cannot_be_are_told_with_the_place_and_those_there_are(name, options, said):
+    network = build_network("timm:test_resnet", 2, size=28)
+    with pytest.raises(ValueError, match=said):
+        insert_attention(network, name, 28, **options)
+    assert not attention_sites(network)

@@ -127,3 +127,11 @@ def test_the_command_line_works_without_jupyter():
         done = without_jupyter(f"from medattn.cli import main\nsys.exit(main({command}))")
         assert done.returncode == 2
         assert re.fullmatch(r"medattn: .* needs \w+: pip install 'medattn\[notebooks\]'\n", done.stderr)
+
+
+def test_the_code_of_the_readme_runs_as_it_stands():
+    """The blocks that need no data: a network with PPCR, and one behind a global map."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    done = without_jupyter("\n".join(block for block in blocks if "fit(" not in block))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "torch.Size([2, 7, 7])\n11237387 1813563904 1818556416 {}\n"

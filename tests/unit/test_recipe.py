@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medattn.training import Recipe
+from medattn.training.recipe import GLOBAL_ATTENTION, GLOBAL_GRID, L1_GRID
 
 
 def test_the_paper_settings_are_the_defaults():
@@ -53,11 +54,24 @@ def test_every_field_is_part_of_the_identity():
         "attention_options": {"init": 1.0}, "attention_where": ["layer1"], "optimizer": "adam", "lr": 0.1,
         "momentum": 0.5, "weight_decay": 0.0, "lr_step": 10, "lr_factor": 0.5, "epochs": 2, "batch_size": 8,
         "accumulate": 2, "precision": "bf16", "channels_last": False, "compile": True, "select": "auc", "seed": 3,
+        "split": "2/5", "weight_map": "global", "map_options": {"kernel": 5}, "map_hidden": 62, "map_penalty": 0.01,
+        "map_epochs": 60, "test_every_epoch": True,
     }  # fmt: skip
     assert set(changed) == {field.name for field in dataclasses.fields(Recipe)}
-    base = Recipe(attention="ppcr")
+    base = Recipe(attention="ppcr", weight_map="l1")
     ids = {base.replace(**{name: value}).run_id for name, value in changed.items() if name != "attention"}
     assert len(ids | {base.run_id, Recipe().run_id}) == len(changed) + 1
+
+
+def test_the_global_attention_papers_settings_and_grids():
+    """Section 4.4, the odd 62 included."""
+    r = GLOBAL_ATTENTION
+    assert (r.optimizer, r.lr, r.batch_size, r.epochs, r.map_epochs, r.size) == ("adam", 1e-4, 32, 250, 60, 224)
+    assert GLOBAL_GRID["map_hidden"] == (32, 62, 128, 256)
+    for grid, weight_map in ((GLOBAL_GRID, "global"), (L1_GRID, "l1")):
+        for name, values in grid.items():
+            assert [getattr(r.replace(weight_map=weight_map, **{name: v}), name) for v in values] == list(values)
+        assert set(grid["weight_decay"]) == {1e-3, 1e-4, 1e-5}
 
 
 def test_options_come_in_any_order_and_as_lists_or_tuples():
@@ -84,6 +98,13 @@ def test_options_come_in_any_order_and_as_lists_or_tuples():
         ({"accumulate": 3}, "accumulate=3 does not divide batch_size=32"),
         ({"attention_options": {"init": 1}}, "attention='none' was given"),
         ({"attention": "ppcr", "attention_where": "layer1"}, "attention_where='layer1' must be a list"),
+        ({"weight_map": "local"}, "weight_map='local' is unknown; there are none, global, l1"),
+        ({"map_penalty": 0.1}, "need a weight_map; weight_map='none' was given"),
+        ({"weight_map": "global", "map_epochs": 0}, "map_epochs=0 must be 1 or more, or None"),
+        ({"weight_map": "global", "map_epochs": 2.5}, "map_epochs=2.5 must be a value of type int, or None"),
+        ({"weight_map": "global", "map_hidden": 0}, "map_hidden=0 must be 1 or more"),
+        ({"split": "6/5"}, "split='6/5' is unknown; there are 'own', 'all', or fold k of n"),
+        ({"split": "all"}, "split='all' leaves nothing to select by: say select='last'"),
         ({"dataset_options": [1]}, "dataset_options=.1. must be a mapping"),
         ({"dataset_options": {"a": object()}}, "an option's value is a number"),
     ],

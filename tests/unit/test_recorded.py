@@ -4,9 +4,19 @@ import json
 
 import pandas as pd
 import pytest
+import torch
 
-from medattn.training import Recipe, Run
-from medattn.training.recorded import record_rows, record_run, recorded_predictions, recorded_rows, recorded_runs
+from medattn.paths import results_folder
+from medattn.training import Recipe, Run, fit
+from medattn.training.recorded import (
+    record_rows,
+    record_run,
+    recorded_history,
+    recorded_maps,
+    recorded_predictions,
+    recorded_rows,
+    recorded_runs,
+)
 
 
 def finished(seed, runs):
@@ -49,8 +59,40 @@ def test_a_run_is_recorded_once_with_its_recipe_and_every_prediction(tmp_path):
     assert recorded_predictions(table["run"][0], results)["p1"].tolist() == [0.75]
 
 
+def test_a_learned_map_is_recorded_before_and_after(tmp_path):
+    recipe = Recipe(
+        network="timm:test_resnet", weight_map="global", map_hidden=2, epochs=1, batch_size=8,
+        dataset_options={"n_train": 8, "n_val": 8, "n_test": 8},
+    )  # fmt: skip
+    run = fit(recipe, "cpu", progress=False, runs=tmp_path / "runs")
+    record_run(run, tmp_path)
+    maps = recorded_maps(recipe.run_id, tmp_path)
+    torch.testing.assert_close(maps["before"], run.maps[0], atol=1e-3, rtol=0)  # half precision
+    torch.testing.assert_close(maps["after"], run.weight_map, atol=1e-3, rtol=0)
+    row = recorded_runs(tmp_path).iloc[0]
+    assert (row["weight_map"], row["map_hidden"]) == ("global", 2)
+    assert json.loads(row["dataset_options"]) == recipe.dataset_options
+    assert recorded_history(recipe.run_id, tmp_path)["map_mean"].between(0, 1).all()
+
+
+def test_every_recorded_run_has_its_files_and_its_recipe_again():
+    """What is committed in data/results can be read back: one folder a row, named by the recipe in it."""
+    table = recorded_runs()
+    assert len(table) and not table["run"].duplicated().any()
+    assert set(table["run"]) == {folder.name for folder in (results_folder() / "runs").iterdir()}
+    for row in table.itertuples():
+        recipe = Recipe.from_yaml(results_folder() / "runs" / row.run / "recipe.yaml")
+        assert recipe.run_id == row.run
+        predictions = recorded_predictions(row.run)
+        right = predictions.filter(regex="^p").to_numpy().argmax(1) == predictions["label"]
+        assert (int(right.sum()), len(right)) == (row.n_correct, row.n_test)
+        assert len(recorded_history(row.run)) == row.epochs
+        if row.weight_map != "none":
+            assert recorded_maps(row.run)["after"].shape == (recipe.size, recipe.size)
+
+
 def test_what_is_not_finished_or_not_recorded_is_refused(tmp_path):
     with pytest.raises(ValueError, match="is not finished; fit"):
         record_run(Run.of(Recipe(), tmp_path), tmp_path)
-    with pytest.raises(ValueError, match="'nothing' is not recorded"):
+    with pytest.raises(ValueError, match="'nothing' has no recorded predictions"):
         recorded_predictions("nothing", tmp_path)

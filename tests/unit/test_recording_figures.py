@@ -11,7 +11,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from medattn import figures
-from medattn.attention import CrossChannelPyramidPooling, PixelNorm, insert_attention
+from medattn.attention import ATTENTION_MAPS, CrossChannelPyramidPooling, PixelNorm, insert_attention
 from medattn.networks import build_network
 from medattn.recording import last_of_each_stage, on_image, record, record_images
 from medattn.teaching import show, within
@@ -94,9 +94,42 @@ def test_maps_alone_leave_the_contexts_out(network, images):
     assert all(recorded.before.numel() == 0 < recorded.attention.numel() for recorded in seen.values())
 
 
-def test_a_network_without_ppcr_is_refused():
-    with pytest.raises(ValueError, match="has no PPCR to record"), record(build_network("resnet18", 2)):
+@pytest.mark.parametrize(
+    ("attention", "said"),
+    [(None, "ResNet has no attention to record: insert_attention"), ("se", "se weighs channels and has no attention")],
+)
+def test_a_network_without_an_attention_map_is_refused(attention, said):
+    network = build_network("timm:test_resnet", 2, size=28)
+    if attention:
+        insert_attention(network, attention, 28)
+    with pytest.raises(ValueError, match=said), record(network):
         pass
+
+
+@pytest.mark.parametrize("attention", ATTENTION_MAPS)
+def test_every_method_with_a_map_is_recorded_in_a_network(attention, images):
+    network = build_network("timm:test_resnet", 2, size=28)
+    sites = insert_attention(network, attention, 28)
+    seen = record_images(network, images, batch_size=2)
+    assert [(s.name, s.method, *s.attention.shape) for s in seen.values()] == [
+        (site.name, attention, 5, *site.size) for site in sites
+    ]
+    assert all(recorded.energy.shape == recorded.attention.shape for recorded in seen.values())
+    assert n_hooks(network) == 0
+
+
+def test_recording_in_training_moves_a_batch_norm_once():
+    """CA's batch norm sees what it would see without anybody watching."""
+    networks = [build_network("timm:test_resnet", 2, size=28).train() for _ in range(2)]
+    for network in networks:
+        insert_attention(network, "ca", 28)
+    networks[1].load_state_dict(networks[0].state_dict())
+    x = torch.randn(4, 3, 28, 28)
+    networks[0](x)
+    with record(networks[1]):
+        networks[1](x)
+    left, right = (network.state_dict() for network in networks)
+    assert all(torch.equal(value, right[name]) for name, value in left.items())
 
 
 def drawn(network, images):
@@ -144,6 +177,9 @@ def drawn(network, images):
     yield "contexts_not_nested", figures.contexts_of_image(first.before[0], scales=(3, 4))
     yield "training_curves", figures.training_curves({"plain": history, "PPCR": history})
     yield "confusion_matrix", figures.confusion_matrix(np.array([[3, 1], [0, 4]]), ["benign", "malignant"])
+    by_method = pd.MultiIndex.from_product([["ResNet18", "ResNet50"], ["none", "PPCR", "NL"]])
+    accuracy, macs = pd.Series([78.65, 80.21, 73.96, 72.9, 78.1, 65.6], by_method), pd.Series(range(1, 7), by_method)
+    yield "accuracy_by_cost", figures.accuracy_by_cost(accuracy, macs, n_test=192)
     yield "beside_the_paper", figures.beside_the_paper(table)
 
 

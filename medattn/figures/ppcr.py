@@ -1,77 +1,22 @@
-"""The papers' figures, one function each, from recorded arrays to a matplotlib figure.
+"""PPCR's figures (1 to 4, and what they leave out), one function each, from recorded arrays to a matplotlib figure.
 
-Every function takes tensors or arrays and gives a `Figure` that belongs to nobody: nothing is shown, nothing global
-changes. Images are uint8 (C, H, W), maps are floats (H, W), masks are bool (H, W).
+Paper: Zhang et al., "PPCR", 2023, Figs. 1, 2a, 3, 4.
 """
 
 from collections.abc import Mapping, Sequence
-from io import BytesIO
 
-import matplotlib as mpl
 import numpy as np
-import pandas as pd
-import seaborn as sns
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-WIDTH = 9.0  # inches: a laptop's notebook column
-MAP_COLOURS = "viridis"  # perceptually uniform, safe for colour-blind readers, ordered in greyscale
-SIGNED_COLOURS = "PuOr_r"  # for values around 0
-PALETTE = sns.color_palette("colorblind")
+from medattn.figures.parts import MAP_COLOURS, PALETTE, SIGNED_COLOURS, WIDTH, bare, new, outline, show_image
 
 
 def context_names(scales: Sequence[int] = (1, 2, 4)) -> list[str]:
     """Name the D contexts by their group: "1/1", "1/2", "2/2", "1/4", ..."""
     return [f"{group + 1}/{scale}" for scale in scales for group in range(scale)]
-
-
-def _new(n_rows: int, n_columns: int, height: float, **options) -> tuple[Figure, np.ndarray]:
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    return figure, figure.subplots(n_rows, n_columns, squeeze=False, **options)
-
-
-def _picture(axes: Axes, image: Tensor) -> None:
-    pixels = np.asarray(image)
-    grey = pixels.shape[0] == 1
-    axes.imshow(pixels[0] if grey else pixels.transpose(1, 2, 0), cmap="gray" if grey else None, vmin=0, vmax=255)
-    _bare(axes)
-
-
-def _bare(axes: Axes) -> None:
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-
-
-def _outline(axes: Axes, mask: Tensor | None, colour: str = "white") -> None:
-    if mask is None or not np.asarray(mask).any():
-        return
-    fine = np.kron(np.asarray(mask, dtype=float), np.ones((4, 4)))  # the edge of the pixels, not through their centres
-    h, w = np.asarray(mask).shape
-    padded = np.pad(fine, 1)
-    x = (np.arange(padded.shape[1]) - 0.5) / 4 - 0.5
-    y = (np.arange(padded.shape[0]) - 0.5) / 4 - 0.5
-    axes.contour(x, y, padded, levels=[0.5], colors="black", linewidths=2.2)
-    axes.contour(x, y, padded, levels=[0.5], colors=colour, linewidths=1.1)
-    axes.set_xlim(-0.5, w - 0.5)
-    axes.set_ylim(h - 0.5, -0.5)
-
-
-def image_grid(images: Tensor, titles: Sequence[str], masks: Tensor | None = None, columns: int = 6) -> Figure:
-    """Show images (N, C, H, W) with a title each, and the outline of their masks (N, H, W) where there are any."""
-    rows = -(-len(images) // columns)
-    figure, axes = _new(rows, columns, rows * WIDTH / columns * 1.12)
-    for k, place in enumerate(axes.flat):
-        if k >= len(images):
-            place.set_axis_off()
-            continue
-        _picture(place, images[k])
-        _outline(place, None if masks is None else masks[k])
-        place.set_title(titles[k], fontsize=10)
-    return figure
 
 
 def method_maps(
@@ -88,16 +33,16 @@ def method_maps(
     low = min(float(values.min()) for values in maps.values())
     high = max(float(values.max()) for values in maps.values())
     columns = 1 + len(maps)
-    figure, axes = _new(len(images), columns, len(images) * WIDTH / (columns + 0.6) * 1.04)
+    figure, axes = new(len(images), columns, len(images) * WIDTH / (columns + 0.6) * 1.04)
     for k, row in enumerate(axes):
-        _picture(row[0], images[k])
+        show_image(row[0], images[k])
         mask = None if masks is None else masks[k]
-        _outline(row[0], mask)
+        outline(row[0], mask)
         row[0].set_ylabel("" if titles is None else titles[k])
         for place, (method, values) in zip(row[1:], maps.items(), strict=True):
             shown = place.imshow(np.asarray(values[k]), cmap=MAP_COLOURS, vmin=low, vmax=high)
-            _bare(place)
-            _outline(place, mask)
+            bare(place)
+            outline(place, mask)
             if k == 0:
                 place.set_title(method)
     axes[0, 0].set_title("image")
@@ -113,9 +58,9 @@ def stage_maps(
     `values` holds all attention weights of a stage, of any shape, and gives the histograms.
     """
     columns = 1 + len(maps)
-    figure, axes = _new(2, columns, WIDTH / columns * 1.95)
-    _picture(axes[0, 0], image)
-    _outline(axes[0, 0], mask)
+    figure, axes = new(2, columns, WIDTH / columns * 1.95)
+    show_image(axes[0, 0], image)
+    outline(axes[0, 0], mask)
     axes[0, 0].set_title("image")
     axes[1, 0].set_axis_off()
     low = min(float(m.min()) for m in maps.values())
@@ -123,8 +68,8 @@ def stage_maps(
     edges = np.linspace(min(float(v.min()) for v in values.values()), max(float(v.max()) for v in values.values()), 41)
     for k, (stage, stage_map) in enumerate(maps.items(), start=1):
         shown = axes[0, k].imshow(np.asarray(stage_map), cmap=MAP_COLOURS, vmin=low, vmax=high)
-        _bare(axes[0, k])
-        _outline(axes[0, k], mask)
+        bare(axes[0, k])
+        outline(axes[0, k], mask)
         axes[0, k].set_title(stage)
         flat = np.asarray(values[stage]).ravel()
         if k > 1:
@@ -140,7 +85,7 @@ def stage_maps(
 
 def context_distributions(before: Tensor, after: Tensor, scales: Sequence[int] = (1, 2, 4)) -> Figure:
     """Fig. 4a: the distribution of every context (N, D, h, w) over pixels and images, before PN and after it."""
-    figure, axes = _new(1, 2, 3.3)
+    figure, axes = new(1, 2, 3.3)
     for place, values, title in (
         (axes[0, 0], before, "before pixel normalisation"),
         (axes[0, 1], after, "after pixel normalisation"),
@@ -155,7 +100,7 @@ def context_distributions(before: Tensor, after: Tensor, scales: Sequence[int] =
 
 def weight_distributions(weights: Mapping[str, Tensor], scales: Sequence[int] = (1, 2, 4)) -> Figure:
     """Fig. 4b: the distribution of W (D, h, w) over pixel positions, for every context, at each stage."""
-    figure, axes = _new(1, len(weights), 3.3, sharey=True)
+    figure, axes = new(1, len(weights), 3.3, sharey=True)
     for place, (stage, values) in zip(axes[0], weights.items(), strict=True):
         _boxes(place, np.asarray(values).reshape(values.shape[0], -1), context_names(scales))
         place.set_title(stage)
@@ -200,7 +145,7 @@ def contexts_of_image(
             left, bottom = (middle - side / 2) / WIDTH, 1 - ((row + 1) * row_height - 0.03) / height
             axes = figure.add_axes((left, bottom, side / WIDTH, side / height))
             shown = axes.imshow(picture, **options)
-            _bare(axes)
+            bare(axes)
             axes.set_title(name, fontsize=10, pad=3)
     label = label or ("normalised context value" if signed else "context value")
     figure.colorbar(shown, cax=figure.add_axes((1 - 1.1 / WIDTH, 0.1, 0.2 / WIDTH, 0.8)), label=label)
@@ -223,9 +168,9 @@ def pixel_walk(
     z = float(product.sum())
     names = context_names(scales)
     first = int(image is not None)
-    figure, axes = _new(1, 4 + first, 2.9)
+    figure, axes = new(1, 4 + first, 2.9)
     if image is not None:
-        _picture(axes[0, 0], image)
+        show_image(axes[0, 0], image)
         axes[0, 0].plot(*place[::-1], "+", color="black", markersize=22, markeredgewidth=4)
         axes[0, 0].plot(*place[::-1], "+", color="white", markersize=20, markeredgewidth=1.5)
         axes[0, 0].set_title("the pixel", fontsize=11)
@@ -281,92 +226,3 @@ def context_sphere(after: Tensor, gate: Tensor, weights: Tensor | None = None) -
         axes.set_title("from one side" if k == 0 else "from the other", fontsize=11)
     figure.colorbar(shown, ax=figure.axes, shrink=0.7, label="gate G")
     return figure
-
-
-def by_stage(
-    values: Mapping[str, Tensor], stages: Sequence[str], label: str, reference: Mapping[str, float] | None = None
-) -> Figure:
-    """Compare quantities over the stages: a marker with its value a stage, a colour and a marker a quantity.
-
-    A quantity is (stages,), or (stages, n) of one number an image: the mean is shown with its 95 % interval over
-    images (nan left out). `reference` names horizontal lines, such as chance.
-    """
-    figure, axes = _new(1, 1, 3.3)
-    place = axes[0, 0]
-    for k, (name, each) in enumerate(values.items()):
-        numbers = np.asarray(each, dtype=float).reshape(len(stages), -1)
-        mean, count = np.nanmean(numbers, 1), np.isfinite(numbers).sum(1)
-        # 1.96 standard errors; none for a single number
-        error = 1.96 * np.nanstd(numbers, 1, ddof=1) / count**0.5 if numbers.shape[1] > 1 else None
-        x = np.arange(len(stages)) + (k - (len(values) - 1) / 2) * 0.8 / len(values)
-        place.errorbar(x, mean, error, fmt="osD^v*"[k % 6], color=PALETTE[k], label=name, capsize=3, markersize=6)
-        for at, number, up in zip(x, mean, mean if error is None else mean + error, strict=True):
-            place.annotate(f"{number:.2g}", (at, up), (0, 4), textcoords="offset points", ha="center", fontsize=9)
-    for style, (name, number) in zip(("--", ":", "-."), (reference or {}).items(), strict=False):
-        place.axhline(number, color="black", linewidth=1, linestyle=style, label=name, zorder=0)
-    place.set_xticks(range(len(stages)), stages)
-    place.set_xlim(-0.5, len(stages) - 0.5)
-    place.margins(y=0.15)
-    place.set_ylabel(label)
-    place.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside right center", frameon=False, fontsize=9)
-    return figure
-
-
-def training_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
-    """Loss and accuracy by epoch, one colour a run; training dashed, validation solid."""
-    figure, axes = _new(1, 2, 3.2)
-    for place, what, label in ((axes[0, 0], "loss", "cross-entropy"), (axes[0, 1], "accuracy", "accuracy")):
-        for colour, (name, history) in zip(PALETTE, histories.items(), strict=False):
-            place.plot(history["epoch"], history[f"train_{what}"], color=colour, linestyle="--", linewidth=1)
-            place.plot(history["epoch"], history[f"val_{what}"], color=colour, label=name)
-        place.set_xlabel("epoch (dashed: training, solid: validation)")
-        place.set_ylabel(label)
-        place.spines[["top", "right"]].set_visible(False)
-    axes[0, 1].legend(frameon=False)
-    return figure
-
-
-def confusion_matrix(confusion: np.ndarray, classes: Sequence[str]) -> Figure:
-    """Counts of images: rows are labels, columns predictions."""
-    figure = Figure(figsize=(WIDTH / 2, WIDTH / 2.6), layout="constrained")
-    axes = figure.subplots()
-    sns.heatmap(confusion, annot=True, fmt="d", cmap="Blues", cbar=False, square=True, ax=axes)
-    axes.set_xticklabels(classes, rotation=30)
-    axes.set_yticklabels(classes, rotation=0)
-    axes.set_xlabel("predicted")
-    axes.set_ylabel("label")
-    return figure
-
-
-def beside_the_paper(table: pd.DataFrame) -> Figure:
-    """Recorded accuracies, a dot a seed, beside the paper's printed figure.
-
-    `table` has a row per printed or recorded accuracy in 0..100: dataset, method, accuracy, source ("paper", "ours").
-    """
-    datasets = list(dict.fromkeys(table["dataset"]))
-    methods = list(dict.fromkeys(table["method"]))
-    figure, axes = _new(1, len(datasets), 1.4 + 0.55 * len(methods), sharey=True)
-    for place, dataset in zip(axes[0], datasets, strict=True):
-        for source, marker, colour, shift in (
-            ("paper", "D", PALETTE[1], -0.14),
-            ("ours", "o", PALETTE[0], 0.14),
-        ):
-            rows = table[(table["dataset"] == dataset) & (table["source"] == source)]
-            height = [methods.index(method) + shift for method in rows["method"]]
-            place.scatter(rows["accuracy"], height, marker=marker, color=colour, label=source, alpha=0.8, zorder=3)
-        place.set_yticks(range(len(methods)), methods)
-        place.set_ylim(len(methods) - 0.5, -0.5)
-        place.set_xlabel("test accuracy, %")
-        place.set_title(dataset)
-        place.grid(axis="x", alpha=0.3)
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
-    return figure
-
-
-def png(figure: Figure, dpi: int = 80) -> bytes:
-    """Render a figure, the same bytes for the same figure."""
-    buffer = BytesIO()
-    with mpl.rc_context({"font.size": 11}):
-        figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None}, pil_kwargs={"optimize": True})
-    return buffer.getvalue()

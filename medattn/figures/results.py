@@ -1,0 +1,118 @@
+"""What was measured: training curves, confusion, values by stage, our accuracies beside the paper's."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+from scipy.stats import binomtest
+from torch import Tensor
+
+from medattn.figures.parts import PALETTE, WIDTH, new
+
+
+def by_stage(
+    values: Mapping[str, Tensor], stages: Sequence[str], label: str, reference: Mapping[str, float] | None = None
+) -> Figure:
+    """Compare quantities over the stages: a marker with its value a stage, a colour and a marker a quantity.
+
+    A quantity is (stages,), or (stages, n) of one number an image: the mean is shown with its 95 % interval over
+    images (nan left out). `reference` names horizontal lines, such as chance.
+    """
+    figure, axes = new(1, 1, 3.3)
+    place = axes[0, 0]
+    for k, (name, each) in enumerate(values.items()):
+        numbers = np.asarray(each, dtype=float).reshape(len(stages), -1)
+        mean, count = np.nanmean(numbers, 1), np.isfinite(numbers).sum(1)
+        # 1.96 standard errors; none for a single number
+        error = 1.96 * np.nanstd(numbers, 1, ddof=1) / count**0.5 if numbers.shape[1] > 1 else None
+        x = np.arange(len(stages)) + (k - (len(values) - 1) / 2) * 0.8 / len(values)
+        place.errorbar(x, mean, error, fmt="osD^v*"[k % 6], color=PALETTE[k], label=name, capsize=3, markersize=6)
+        for at, number, up in zip(x, mean, mean if error is None else mean + error, strict=True):
+            place.annotate(f"{number:.2g}", (at, up), (0, 4), textcoords="offset points", ha="center", fontsize=9)
+    for style, (name, number) in zip(("--", ":", "-."), (reference or {}).items(), strict=False):
+        place.axhline(number, color="black", linewidth=1, linestyle=style, label=name, zorder=0)
+    place.set_xticks(range(len(stages)), stages)
+    place.set_xlim(-0.5, len(stages) - 0.5)
+    place.margins(y=0.15)
+    place.set_ylabel(label)
+    place.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside right center", frameon=False, fontsize=9)
+    return figure
+
+
+def training_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
+    """Loss and accuracy by epoch, one colour a run; training dashed, validation solid."""
+    figure, axes = new(1, 2, 3.2)
+    for place, what, label in ((axes[0, 0], "loss", "cross-entropy"), (axes[0, 1], "accuracy", "accuracy")):
+        for colour, (name, history) in zip(PALETTE, histories.items(), strict=False):
+            place.plot(history["epoch"], history[f"train_{what}"], color=colour, linestyle="--", linewidth=1)
+            place.plot(history["epoch"], history[f"val_{what}"], color=colour, label=name)
+        place.set_xlabel("epoch (dashed: training, solid: validation)")
+        place.set_ylabel(label)
+        place.spines[["top", "right"]].set_visible(False)
+    axes[0, 1].legend(frameon=False)
+    return figure
+
+
+def confusion_matrix(confusion: np.ndarray, classes: Sequence[str]) -> Figure:
+    """Counts of images: rows are labels, columns predictions."""
+    figure = Figure(figsize=(WIDTH / 2, WIDTH / 2.6), layout="constrained")
+    axes = figure.subplots()
+    sns.heatmap(confusion, annot=True, fmt="d", cmap="Blues", cbar=False, square=True, ax=axes)
+    axes.set_xticklabels(classes, rotation=30)
+    axes.set_yticklabels(classes, rotation=0)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("label")
+    return figure
+
+
+def beside_the_paper(table: pd.DataFrame) -> Figure:
+    """Recorded accuracies, a dot a seed, beside the paper's printed figure.
+
+    `table` has a row per printed or recorded accuracy in 0..100: dataset, method, accuracy, source ("paper", "ours").
+    """
+    datasets = list(dict.fromkeys(table["dataset"]))
+    methods = list(dict.fromkeys(table["method"]))
+    figure, axes = new(1, len(datasets), 1.4 + 0.55 * len(methods), sharey=True)
+    for place, dataset in zip(axes[0], datasets, strict=True):
+        for source, marker, colour, shift in (
+            ("paper", "D", PALETTE[1], -0.14),
+            ("ours", "o", PALETTE[0], 0.14),
+        ):
+            rows = table[(table["dataset"] == dataset) & (table["source"] == source)]
+            height = [methods.index(method) + shift for method in rows["method"]]
+            place.scatter(rows["accuracy"], height, marker=marker, color=colour, label=source, alpha=0.8, zorder=3)
+        place.set_yticks(range(len(methods)), methods)
+        place.set_ylim(len(methods) - 0.5, -0.5)
+        place.set_xlabel("test accuracy, %")
+        place.set_title(dataset)
+        place.grid(axis="x", alpha=0.3)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+    return figure
+
+
+def accuracy_by_cost(accuracy: pd.Series, macs: pd.Series, n_test: int) -> Figure:
+    """Draw accuracies in % of `n_test` images with their exact 95 % intervals, a row a method, the dearest on top.
+
+    Both are by (network, method), "none" being the plain network; a panel a network. Each row says the method's cost
+    as a multiple of the plain network's.
+    """
+    networks = list(dict.fromkeys(accuracy.index.get_level_values(0)))
+    figure, axes = new(1, len(networks), 3.6, sharex=True)
+    for place, network in zip(axes[0], networks, strict=True):
+        costs = macs.loc[network].sort_values(kind="stable")
+        for height, method in enumerate(costs.index):
+            right = round(accuracy[network, method] * n_test / 100)
+            low, high = binomtest(right, n_test).proportion_ci()
+            colour, marker = (PALETTE[3], "D") if method == "PPCR" else (PALETTE[0], "o")
+            place.plot([100 * low, 100 * high], [height, height], color=colour, linewidth=1.5)
+            place.plot(100 * right / n_test, height, marker, color=colour)
+        names = [
+            f"{'plain' if method == 'none' else method}  x{costs[method] / costs['none']:.2f}" for method in costs.index
+        ]
+        place.set_yticks(range(len(costs)), names)
+        place.set_title(network)
+        place.set_xlabel(f"accuracy on {n_test} images, %")
+    return figure

@@ -1,0 +1,30 @@
+"""Algorithm 1 of global spatial attention: both networks are optimised to a cut-off epoch, then the image CNN alone.
+
+Paper: Xu et al. 2020, section 3.4. Differs from the paper: nothing. The pixel CNN is a group of its own in the
+optimiser, which leaves with it: neither its state nor the images are kept for the epochs after.
+"""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from medattn.attention import WeightMapped
+
+
+def learns_map(network: nn.Module) -> bool:
+    """Say whether a network stands behind a weight map that is still learned."""
+    return isinstance(network, WeightMapped) and not network.frozen
+
+
+def parameter_groups(network: nn.Module) -> list[dict[str, Any]]:
+    """Give the optimiser's groups: all parameters, or the image CNN's and then the map's."""
+    parts = (network.image_cnn, network.source) if learns_map(network) else (network,)
+    return [{"params": list(part.parameters())} for part in parts]
+
+
+def freeze(network: WeightMapped, optimizer: torch.optim.Optimizer) -> None:
+    """Make the map a constant, and take what it was learned by out of the optimiser (lines 4-5)."""
+    network.freeze()
+    for parameter in optimizer.param_groups.pop()["params"]:
+        optimizer.state.pop(parameter, None)
