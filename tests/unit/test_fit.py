@@ -346,3 +346,11 @@ def test_the_recipe_decides_the_data(tmp_path):
     run = fit(SHORT.replace(epochs=1), "cpu", progress=False, runs=tmp_path)
     data = load_dataset("phantoms", 28, **FEW)
     assert torch.equal(run.dataset().train.images, data.train.images)
+
+
+def test_the_progress_bar_writes_seldom(tmp_path, capfd):
+    """nbval reads a cell's messages only when the cell has ended, and ZeroMQ keeps 1,000 of them, not more."""
+    began = time.monotonic()
+    fit(SHORT, "cpu", runs=tmp_path)
+    written = capfd.readouterr().err.count("\r")
+    assert 1 <= written <= 3 + (time.monotonic() - began) / 2  # the first, the last, and one every 2 s
