@@ -1,4 +1,4 @@
-"""The command line: `medattn run`, `refresh`, `data`, `train`, `runs`, `lab`.
+"""The command line: `medattn run`, `refresh`, `data`, `train`, `sweep`, `runs`, `lab`.
 
 A mistake of the user's ends with one message on stderr and exit code 2; a notebook or a training that does
 not come to its end with 1; Ctrl-C with 130. What a command needs is imported inside it: without Jupyter, all
@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from medattn import __version__, paths
@@ -29,7 +30,7 @@ def main(words: list[str] | None = None) -> int:
     try:
         return asked.command(asked)
     except KeyboardInterrupt:
-        return _end(130, f"interrupted; {GO_ON}" if asked.command in (run, train) else "interrupted")
+        return _end(130, f"interrupted; {GO_ON}" if asked.command in (run, train, sweep) else "interrupted")
     except (ValueError, OSError) as error:
         return _end(2, str(error))
     except (ArithmeticError, MemoryError) as error:  # a training that diverged, or does not fit
@@ -98,13 +99,53 @@ def train(asked: argparse.Namespace) -> int:
     return 0
 
 
-def runs(asked: argparse.Namespace) -> int:
-    """List the training runs."""
-    from medattn.training import list_runs
+def sweep(asked: argparse.Namespace) -> int:
+    """Train a table of a paper, or go on with it."""
+    import yaml
 
-    table = list_runs()
-    print(table.to_string(index=False, na_rep="-") if len(table) else f"no runs yet in {paths.runs_folder()}")
+    from medattn import training
+
+    if not asked.table:
+        for name, table in training.TABLES.items():
+            print(f"{name:14s} {table.says}: {', '.join(table.datasets)}; {', '.join(table.networks)}")
+            print(f"{'':14s}   {', '.join(table.methods)}")
+        return 0
+    changes = {name: yaml.safe_load(value) for name, value in map(_pair, asked.p)}
+    recipes = training.table_recipes(asked.table, asked.datasets, asked.networks, asked.methods, asked.seeds, **changes)
+    if asked.dry:
+        table = training.list_runs(recipes=recipes)
+    else:
+        say = partial(print, flush=True)
+        table = training.sweep(recipes, asked.workers, asked.threads, asked.scheduler, say=say)
+    _print_runs(table)
+    return 0 if asked.dry or (table["state"] == "finished").all() else 1
+
+
+def runs(asked: argparse.Namespace) -> int:
+    """List the training runs, or record finished ones."""
+    from medattn.training import list_runs
+    from medattn.training.recorded import record_named
+
+    if asked.record is not None:
+        for name in record_named(asked.record):
+            print(f"recorded {name}")
+        return 0
+    _print_runs(list_runs())
     return 0
+
+
+def _print_runs(table) -> None:
+    """Print runs, a line each; then how many there are of each state, the work left, and what failed."""
+    if not len(table):
+        print(f"no runs yet in {paths.runs_folder()}")
+        return
+    print(table.drop(columns="error").to_string(index=False, na_rep="-"))
+    left = table.loc[table["state"] != "finished", "minutes_left"]
+    states = ", ".join(f"{count} {state}" for state, count in table["state"].value_counts().items())
+    unknown = f" and {left.isna().sum()} runs of unknown length" if left.isna().any() else ""
+    print(f"\n{states}; left: {left.sum() / 60:.1f} h of one worker{unknown}")
+    for row in table[table["error"].notna()].itertuples():
+        print(f"{row.run}: {row.error}")
 
 
 def lab(asked: argparse.Namespace) -> int:
@@ -161,7 +202,20 @@ def _parser() -> argparse.ArgumentParser:
     words.add_argument("--size", type=int, default=28, help="its images' side in pixels (default: 28)")
     words = command(train, "train one recipe, or go on with it")
     words.add_argument("recipe", type=Path, metavar="RECIPE.yaml")
-    command(runs, "list the training runs")
+    words = command(sweep, "train a table of a paper on every core, or on a cluster")
+    words.add_argument("table", nargs="?", help="table1 ... table6, global-table2, global-fig7; without: what they are")
+    for name, what in (("datasets", "instead of the table's"), ("networks", "too"), ("methods", "of the table's")):
+        words.add_argument(f"--{name}", type=_list, metavar="A,B", help=f"these {name}, {what}")
+    words.add_argument(
+        "--seeds", type=int, default=1, help="how many runs of each recipe: seeds 0, 1, ... (default: 1)"
+    )
+    words.add_argument("-p", action="append", default=[], metavar="FIELD=VALUE", help="a recipe's field: epochs=30")
+    words.add_argument("--workers", type=int, help="processes at a time (default: all cores; 4 a GPU)")
+    words.add_argument("--threads", type=int, default=1, help="threads of each (default: 1)")
+    words.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler whose workers do it: tcp://host:8786")
+    words.add_argument("--dry", action="store_true", help="train nothing; list the runs and what is left to do")
+    words = command(runs, "list the training runs, or record finished ones")
+    words.add_argument("--record", nargs="*", metavar="RUN", help="add these to data/results; without names: all")
     command(lab, "open JupyterLab here; further options go to it (--no-browser, --port=9999)")
     return parser
 
@@ -171,6 +225,10 @@ def _pair(text: str) -> tuple[str, str]:
     if not equals or not name.strip():
         raise ValueError(f"-p {text}: write -p name=value")
     return name.strip(), value
+
+
+def _list(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",")]
 
 
 def _names() -> str:

@@ -1,10 +1,12 @@
-"""Where things lie, and how a file is written: whole, or not at all."""
+"""Where things lie, and how a file is written: whole, or not at all, and by one process at a time."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
+
+from filelock import FileLock, Timeout
 
 _checkout = Path(__file__).resolve().parents[1]
 ROOT = _checkout if (_checkout / "notebooks").is_dir() else Path.cwd()
@@ -50,3 +52,21 @@ def write_whole(path: Path) -> Iterator[Path]:
     finally:
         part.unlink(missing_ok=True)
         folder.rmdir()
+
+
+class Busy(Exception):
+    """Another process holds what was asked for."""
+
+
+@contextmanager
+def held(folder: Path, wait: bool = True) -> Iterator[None]:
+    """Hold a folder for this process; another that wants it waits, or gets Busy.
+
+    The operating system lets go of what a killed process held. On a network drive the drive must know `flock`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / ".lock", timeout=-1 if wait else 0):
+            yield
+    except Timeout:
+        raise Busy(f"{folder} is held by another process") from None

@@ -1,6 +1,6 @@
 """Data sets as uint8 tensors in three splits, with lesion masks where there are any."""
 
-from medattn.datasets.catalog import DATASETS, catalog, download, load_dataset
+from medattn.datasets.catalog import DATASETS, catalog, download, is_known, load_dataset
 from medattn.datasets.dataset import Dataset, Split
 from medattn.datasets.idrid_segmentation import Segmented, idrid_segmentation
 from medattn.datasets.potential import potential_attention
@@ -14,6 +14,7 @@ __all__ = [
     "catalog",
     "download",
     "idrid_segmentation",
+    "is_known",
     "load_dataset",
     "potential_attention",
     "resplit",

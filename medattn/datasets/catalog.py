@@ -167,6 +167,11 @@ DATASETS: dict[str, Entry] = {
 }
 
 
+def is_known(name: str) -> bool:
+    """Say whether `load_dataset` knows a name; the files may be missing all the same."""
+    return name in DATASETS or name.startswith((NPZ, FOLDER))
+
+
 def load_dataset(name: str, size: int = 28, **options) -> Dataset:
     """Load a data set by its name in DATASETS; `npz:PATH` is any .npz in MedMNIST's form, `folder:PATH` any folder.
 

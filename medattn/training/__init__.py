@@ -5,12 +5,15 @@ from medattn.training.fit import DivergedError, best_device, fit, predict
 from medattn.training.protocol import AsPrinted, as_printed
 from medattn.training.recipe import GLOBAL_ATTENTION, GLOBAL_GRID, L1_GRID, Recipe
 from medattn.training.runs import Run, list_runs
+from medattn.training.sweep import sweep
+from medattn.training.tables import TABLES, table_recipes
 
 __all__ = [
     "CLASSICAL",
     "GLOBAL_ATTENTION",
     "GLOBAL_GRID",
     "L1_GRID",
+    "TABLES",
     "AsPrinted",
     "DivergedError",
     "Recipe",
@@ -21,4 +24,6 @@ __all__ = [
     "fit_classical",
     "list_runs",
     "predict",
+    "sweep",
+    "table_recipes",
 ]

@@ -22,7 +22,7 @@ from medattn.attention import WeightMapped, map_penalty
 from medattn.datasets import Dataset, Split
 from medattn.datasets.augment import AUGMENT, to_float
 from medattn.evaluation.metrics import score
-from medattn.paths import write_whole
+from medattn.paths import held, write_whole
 from medattn.training.cut_off import freeze, learns_map, parameter_groups
 from medattn.training.recipe import OPTIMIZERS, PRECISIONS, Recipe
 from medattn.training.runs import Run, build_from, provenance, save_map, save_predictions, save_weights
@@ -43,12 +43,14 @@ def best_device() -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-def fit(recipe: Recipe, device: str | torch.device | None = None, progress: bool = True, runs=None) -> Run:
+def fit(
+    recipe: Recipe, device: str | torch.device | None = None, progress: bool = True, runs=None, wait: bool = True
+) -> Run:
     """Train what the recipe says, test the best validation epoch, and give the finished run.
 
-    A finished run is given back at once; an interrupted one goes on after its last finished epoch. `runs` is the
-    folder of all runs (default `MEDATTN_RUNS`, or data/runs).
-    Raises DivergedError for a loss that is not finite, MemoryError with a batch size to try.
+    A finished run is given back at once; an interrupted one goes on after its last finished epoch; one that another
+    process trains is waited for, or raises Busy. `runs` is the folder of all runs (default `MEDATTN_RUNS`, or
+    data/runs). Raises DivergedError for a loss that is not finite, MemoryError with a batch size to try.
     """
     run = Run.of(recipe, runs)
     there = run.folder / "recipe.yaml"
@@ -56,19 +58,11 @@ def fit(recipe: Recipe, device: str | torch.device | None = None, progress: bool
         raise ValueError(f"{run.folder} holds a run of another recipe; move it away to train this one")
     if run.finished:
         return run
-    device = torch.device(device) if device else best_device()
-    try:
-        with _reproducible(device):
-            _train_and_test(run, device, progress)
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and not any(words in str(error) for words in OUT_OF_MEMORY):
-            raise
-        micro = recipe.batch_size // recipe.accumulate
-        raise MemoryError(
-            f"out of memory with {micro} images at a time at {recipe.size} px: try accumulate={recipe.accumulate * 2} "
-            f"(the same batch, half at a time) or batch_size={max(recipe.batch_size // 2, 1)}; "
-            "finished epochs are kept for the same recipe"
-        ) from error
+    with held(run.folder, wait):
+        if not run.finished:  # by another process, meanwhile
+            device = torch.device(device) if device else best_device()
+            with run.failing(), _memory_explained(recipe), _reproducible(device):
+                _train_and_test(run, device, progress)
     return run
 
 
@@ -80,6 +74,21 @@ def predict(network: nn.Module, images: Tensor, recipe: Recipe) -> Tensor:
 def learning_rate(recipe: Recipe, epoch: int) -> float:
     """Give the learning rate of an epoch, counted from 1: divided every `lr_step` epochs."""
     return recipe.lr * recipe.lr_factor ** ((epoch - 1) // recipe.lr_step)
+
+
+@contextmanager
+def _memory_explained(recipe: Recipe) -> Iterator[None]:
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not any(words in str(error) for words in OUT_OF_MEMORY):
+            raise
+        micro = recipe.batch_size // recipe.accumulate
+        raise MemoryError(
+            f"out of memory with {micro} images at a time at {recipe.size} px: try accumulate={recipe.accumulate * 2} "
+            f"(the same batch, half at a time) or batch_size={max(recipe.batch_size // 2, 1)}; "
+            "finished epochs are kept for the same recipe"
+        ) from error
 
 
 def _train_and_test(run: Run, device: torch.device, progress: bool) -> None:

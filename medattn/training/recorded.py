@@ -8,6 +8,7 @@ measured on a run beyond its scores has a table of its own, `data/results/<table
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ import pandas as pd
 from safetensors.torch import load_file
 from torch import Tensor
 
-from medattn.paths import results_folder, write_whole
-from medattn.training.runs import Run, save_weights
+from medattn.paths import held, results_folder, runs_folder, write_whole
+from medattn.training.recipe import Recipe
+from medattn.training.runs import CHANGED, Run, save_weights
 
 RECIPE_COLUMNS = [
     *("dataset", "dataset_options", "size", "split", "network", "attention", "attention_options"),
@@ -30,9 +32,11 @@ RESULT_COLUMNS = [
 
 
 def record_run(run: Run, results: Path | None = None) -> None:
-    """Add a finished run to the recorded results; recording it again changes nothing."""
-    if not run.finished:
-        raise ValueError(f"run {run.recipe.run_id} is not finished; fit(recipe) goes on with it")
+    """Add a finished run to the recorded results; recording it again changes nothing.
+
+    Raises ValueError for one that is not finished, or was made by code that is not committed.
+    """
+    _recordable(run)
     folder = (results or results_folder()) / "runs" / run.recipe.run_id
     for name in ("recipe.yaml", "history.csv", "predictions.csv"):
         with write_whole(folder / name) as part:
@@ -44,6 +48,35 @@ def record_run(run: Run, results: Path | None = None) -> None:
     row |= {name: _as_cell(getattr(run.recipe, name)) for name in RECIPE_COLUMNS}
     row |= {name: run.result.get(name) for name in RESULT_COLUMNS}
     record_rows("runs", run, pd.DataFrame([row]), results)
+
+
+def record_named(names: Sequence[str] = (), runs: Path | None = None, results: Path | None = None) -> list[str]:
+    """Record finished runs by their names, or all of them; give the names of what was recorded."""
+    every = {
+        path.parent.name: Run(Recipe.from_yaml(path), path.parent)
+        for path in (runs or runs_folder()).glob("*/recipe.yaml")
+    }
+    for name in names:
+        if name not in every:
+            raise ValueError(f"there is no run {name!r}; `medattn runs` lists what there is")
+    chosen = [every[name] for name in names] or [run for run in every.values() if run.finished]
+    for run in chosen:
+        _recordable(run)  # all, before the first is recorded
+    for run in chosen:
+        record_run(run, results)
+    return [run.recipe.run_id for run in chosen]
+
+
+def _recordable(run: Run) -> None:
+    name = run.recipe.run_id
+    if not run.finished:
+        raise ValueError(f"run {name} is not finished; fit(recipe) goes on with it")
+    commit = run.result.get("commit")
+    if not commit or commit.endswith(CHANGED):
+        raise ValueError(
+            f"run {name} was made by code that is in no commit ({commit or 'no git'}), so nobody could make it again: "
+            "commit medattn/, then train it anew in another MEDATTN_RUNS"
+        )
 
 
 def recorded_runs(results: Path | None = None) -> pd.DataFrame:
@@ -60,13 +93,14 @@ def record_rows(table: str, run: Run, rows: pd.DataFrame, results: Path | None =
     """Put what was measured on a run into a recorded table, in place of the rows that it has there."""
     named = rows.assign(run=run.recipe.run_id, dataset=run.recipe.dataset, seed=run.recipe.seed)
     named["commit"] = run.result.get("commit")
-    before = recorded_rows(table, results)
-    others = before[before["run"] != run.recipe.run_id] if len(before) else None
-    together = (pd.concat([others, named]) if others is not None else named).sort_values(
-        ["dataset", "seed", "run"], kind="stable"
-    )
-    with write_whole((results or results_folder()) / f"{table}.csv") as part:
-        together.to_csv(part, index=False, float_format="%.6g")
+    with held(results or results_folder()):  # two that record at once both keep their rows
+        before = recorded_rows(table, results)
+        others = before[before["run"] != run.recipe.run_id] if len(before) else None
+        together = (pd.concat([others, named]) if others is not None else named).sort_values(
+            ["dataset", "seed", "run"], kind="stable"
+        )
+        with write_whole((results or results_folder()) / f"{table}.csv") as part:
+            together.to_csv(part, index=False, float_format="%.6g")
 
 
 def recorded_rows(table: str, results: Path | None = None) -> pd.DataFrame:

@@ -7,11 +7,15 @@ best.safetensors    the weights of the best validation epoch
 predictions.csv     the test split: index, label, one probability a class
 maps/000.safetensors, 001, ...   the weight map before training and after each epoch that it was learned in
 result.json         written last, when all else is there: test scores, device, versions, commit
+failed.txt          why the last attempt ended, where it ended with an error
+.lock               held by the process that trains it
 """
 
 import json
 import platform
 import subprocess
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,8 +32,14 @@ from medattn.datasets import Dataset, load_dataset, resplit
 from medattn.datasets.augment import NORMALISE
 from medattn.evaluation.metrics import Scores, score
 from medattn.networks import build_network
-from medattn.paths import ROOT, runs_folder, write_whole
+from medattn.paths import ROOT, Busy, held, runs_folder, write_whole
 from medattn.training.recipe import Recipe
+
+CHANGED = "+changes"  # behind a commit: the code was not the commit's
+RUN_COLUMNS = [
+    *("run", "dataset", "size", "network", "attention", "weight_map", "seed"),
+    *("epochs", "state", "minutes_left", "accuracy", "auc", "error"),
+]
 
 
 @dataclass(frozen=True)
@@ -69,6 +79,50 @@ class Run:
         """The test split's scores, from the saved predictions."""
         table = self.predictions
         return score(table["label"].to_numpy(), table.filter(regex=r"^p\d+$").to_numpy())
+
+    @property
+    def state(self) -> str:
+        """One of "finished", "running" (in some process), "failed", "interrupted" and "waiting" (not begun)."""
+        if self.finished:
+            return "finished"
+        try:
+            with held(self.folder, wait=False):
+                return "failed" if self.failure else "interrupted" if self.epochs_done else "waiting"
+        except Busy:
+            return "running"
+
+    @property
+    def failure(self) -> str | None:
+        """Why the last attempt ended, where it ended with an error."""
+        path = self.folder / "failed.txt"
+        return path.read_text() if path.exists() else None
+
+    @property
+    def epochs_done(self) -> int:
+        """How many epochs are finished."""
+        return len(self._seconds)
+
+    @property
+    def seconds_an_epoch(self) -> float:
+        """The median of the last ten epochs; nan where none is finished."""
+        return float(self._seconds.tail(10).median())
+
+    @property
+    def _seconds(self) -> pd.Series:
+        path = self.folder / "history.csv"
+        return pd.read_csv(path)["seconds"] if path.exists() else pd.Series(dtype=float)
+
+    @contextmanager
+    def failing(self) -> Iterator[None]:
+        """Keep the error that ends the block, for `failure`; forget that of an earlier attempt."""
+        path = self.folder / "failed.txt"
+        path.unlink(missing_ok=True)
+        try:
+            yield
+        except Exception as error:
+            with write_whole(path) as part:
+                part.write_text(f"{type(error).__name__}: {error}")
+            raise
 
     def dataset(self) -> Dataset:
         """Load the data set of the recipe, divided as the recipe says."""
@@ -128,30 +182,47 @@ def build_from(recipe: Recipe, n_classes: int, channels: int, images: Tensor | N
     return WEIGHT_MAPS[recipe.weight_map](network, images, **options)
 
 
-def list_runs(runs: Path | None = None) -> pd.DataFrame:
-    """List the runs there are, with their state and, where finished, their test accuracy and AUC."""
-    rows = []
-    for folder in sorted((runs or runs_folder()).glob("*/recipe.yaml")):
-        recipe = Recipe.from_yaml(folder)
-        run = Run(recipe, folder.parent)
-        history = folder.parent / "history.csv"
-        result = run.result if run.finished else {}
-        rows.append(
-            {
-                "run": recipe.run_id,
-                "dataset": recipe.dataset,
-                "network": recipe.network,
-                "attention": recipe.attention,
-                "weight_map": recipe.weight_map,
-                "seed": recipe.seed,
-                "epochs": f"{len(pd.read_csv(history)) if history.exists() else 0}/{recipe.epochs}",
-                "state": "finished" if run.finished else "unfinished",
-                "accuracy": result.get("accuracy"),
-                "auc": result.get("auc"),
-            }
-        )
-    columns = ["run", "dataset", "network", "attention", "weight_map", "seed", "epochs", "state", "accuracy", "auc"]
-    return pd.DataFrame(rows, columns=columns)
+def queue(recipes: Iterable[Recipe], runs: Path | None = None) -> None:
+    """Write the recipes of runs that are not begun, so that `list_runs` shows what waits."""
+    for recipe in recipes:
+        path = Run.of(recipe, runs).folder / "recipe.yaml"
+        if not path.exists():
+            with write_whole(path) as part:
+                part.write_text(recipe.to_yaml())
+
+
+def list_runs(runs: Path | None = None, recipes: Iterable[Recipe] | None = None) -> pd.DataFrame:
+    """List the runs there are, or those of some recipes: what they train, state, minutes left, scores or error.
+
+    The minutes left are those of an epoch of the run itself, or else of the like runs (data set, size, network), times
+    the epochs left.
+    """
+    if recipes is None:
+        recipes = [Recipe.from_yaml(path) for path in sorted((runs or runs_folder()).glob("*/recipe.yaml"))]
+    every = [Run.of(recipe, runs) for recipe in recipes]
+    rows = [
+        {
+            "run": run.recipe.run_id,
+            "dataset": run.recipe.dataset,
+            "size": run.recipe.size,
+            "network": run.recipe.network,
+            "attention": run.recipe.attention,
+            "weight_map": run.recipe.weight_map,
+            "seed": run.recipe.seed,
+            "epochs": f"{run.epochs_done}/{run.recipe.epochs}",
+            "state": run.state,
+            "minutes_left": run.seconds_an_epoch / 60,
+            "accuracy": run.result["accuracy"] if run.finished else None,
+            "auc": run.result["auc"] if run.finished else None,
+            "error": run.failure,
+        }
+        for run in every
+    ]
+    table = pd.DataFrame(rows, columns=RUN_COLUMNS)
+    alike = table.groupby(["dataset", "size", "network"])["minutes_left"].transform("median")
+    epochs_left = [run.recipe.epochs - run.epochs_done for run in every]
+    table["minutes_left"] = (table["minutes_left"].fillna(alike) * epochs_left).round(1)
+    return table
 
 
 def save_weights(path: Path, weights: dict[str, Tensor]) -> None:
@@ -189,7 +260,7 @@ def provenance(device: torch.device) -> dict[str, Any]:
         "threads": torch.get_num_threads() if device.type == "cpu" else None,
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "commit": commit + ("+changes" if changed else "") if commit else None,
+        "commit": commit + (CHANGED if changed else "") if commit else None,
     }
 
 

@@ -1,0 +1,162 @@
+"""Many runs: none is doubled, none is lost, whatever is killed; here and under a real Dask scheduler."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pandas as pd
+import psutil
+import pytest
+
+from medattn.paths import Busy, held
+from medattn.training import Recipe, Run, fit, list_runs, sweep
+from medattn.training.runs import queue
+
+FEW = {"n_train": 48, "n_val": 16, "n_test": 16}
+SHORT = Recipe(network="timm:test_resnet", dataset_options=FEW, epochs=2, batch_size=16)
+LONG = SHORT.replace(epochs=30)
+IN_A_PROCESS = """
+import pathlib, sys
+from medattn.training import Recipe, sweep
+if __name__ == "__main__":
+    recipes = [Recipe.from_yaml(text) for text in sys.argv[2].split("---")]
+    sweep(recipes, workers=2, runs=pathlib.Path(sys.argv[1]), say=lambda text: print(text, flush=True))
+"""
+
+
+def start(recipes, runs):
+    words = [sys.executable, "-c", IN_A_PROCESS, str(runs), "---".join(recipe.to_yaml() for recipe in recipes)]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def until(condition, seconds=180):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "nothing happened"
+        time.sleep(0.05)
+
+
+def under_way(runs):
+    """The runs that have finished an epoch or more, and are not finished."""
+    return [r for r in (Run.of(s, runs) for s in (LONG, LONG.replace(seed=1))) if r.epochs_done and not r.finished]
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    runs = tmp_path_factory.mktemp("unbroken")
+    sweep([LONG, LONG.replace(seed=1)], workers=2, runs=runs, say=lambda _: None)
+    return runs
+
+
+def assert_as_unbroken(runs, unbroken):
+    for recipe in (LONG, LONG.replace(seed=1)):
+        ours, theirs = Run.of(recipe, runs), Run.of(recipe, unbroken)
+        assert ours.predictions.equals(theirs.predictions)
+        columns = [name for name in theirs.history if name != "seconds"]
+        pd.testing.assert_frame_equal(ours.history[columns], theirs.history[columns])
+
+
+def test_a_failed_run_is_told_and_the_others_go_on(tmp_path):
+    absent = SHORT.replace(dataset="npz:nowhere.npz", dataset_options={})
+    said = []
+    table = sweep([absent, SHORT, SHORT], workers=2, runs=tmp_path, say=said.append)
+    assert table["state"].tolist() == ["failed", "finished"]
+    assert "FileNotFoundError" in table["error"][0] and "nowhere.npz" in table["error"][0]
+    assert any("1 of 2 finished" in line for line in said)
+    written = (Run.of(SHORT, tmp_path).folder / "result.json").stat().st_mtime_ns
+    sweep([SHORT], workers=1, runs=tmp_path, say=said.append)
+    assert (Run.of(SHORT, tmp_path).folder / "result.json").stat().st_mtime_ns == written
+
+
+def test_a_killed_worker_loses_no_run(tmp_path, unbroken):
+    process = start([LONG, LONG.replace(seed=1)], tmp_path)
+    until(lambda: under_way(tmp_path))
+    busiest = max(psutil.Process(process.pid).children(recursive=True), key=lambda p: sum(p.cpu_times()[:2]))
+    busiest.kill()
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert "a worker was killed" in out
+    assert_as_unbroken(tmp_path, unbroken)
+
+
+def test_a_killed_sweep_goes_on(tmp_path, unbroken):
+    process = start([LONG, LONG.replace(seed=1)], tmp_path)
+    until(lambda: under_way(tmp_path))
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    table = sweep([LONG, LONG.replace(seed=1)], workers=2, runs=tmp_path, say=lambda _: None)
+    assert table["state"].tolist() == ["finished", "finished"]
+    assert_as_unbroken(tmp_path, unbroken)
+
+
+def test_two_sweeps_share_a_folder(tmp_path):
+    recipes = [SHORT.replace(seed=seed, epochs=6) for seed in range(4)]
+    both = [start(recipes, tmp_path), start(recipes[::-1], tmp_path)]
+    outs = [process.communicate(timeout=300)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    for recipe in recipes:  # trained by exactly one of them
+        assert sum(out.count(f"{recipe.run_id}: finished\n") for out in outs) == 1
+
+
+def test_a_run_that_another_process_trains_is_left_to_it(tmp_path):
+    with held(Run.of(SHORT, tmp_path).folder):
+        assert Run.of(SHORT, tmp_path).state == "running"
+        with pytest.raises(Busy, match="held by another process"):
+            fit(SHORT, "cpu", progress=False, runs=tmp_path, wait=False)
+        waiting = threading.Thread(target=fit, args=(SHORT, "cpu", False, tmp_path))
+        waiting.start()
+        time.sleep(0.5)
+        assert not Run.of(SHORT, tmp_path).finished
+    waiting.join(timeout=120)
+    assert Run.of(SHORT, tmp_path).finished
+
+
+def test_what_waits_is_listed_with_the_time_it_will_take(tmp_path):
+    fit(SHORT, "cpu", progress=False, runs=tmp_path)
+    queue([SHORT.replace(seed=1, epochs=100)], tmp_path)
+    table = list_runs(tmp_path).set_index("seed")
+    assert table["state"].tolist() == ["finished", "waiting"]
+    assert table["minutes_left"][0] == 0
+    assert table["minutes_left"][1] == pytest.approx(100 * Run.of(SHORT, tmp_path).seconds_an_epoch / 60, abs=0.06)
+
+
+def test_numbers_of_workers_are_checked(tmp_path):
+    with pytest.raises(ValueError, match="workers=0 must be 1 or more"):
+        sweep([SHORT], workers=0, runs=tmp_path)
+
+
+def test_a_dask_worker_killed_in_the_middle_loses_no_run(tmp_path, unbroken):
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
+    ) as cluster:
+        with distributed.Client(cluster) as client:
+            pids = list(client.run(os.getpid).values())
+
+        def kill_one():
+            until(lambda: under_way(tmp_path))
+            psutil.Process(pids[0]).kill()
+
+        killer = threading.Thread(target=kill_one)
+        killer.start()
+        table = sweep(
+            [LONG, LONG.replace(seed=1)], scheduler=cluster.scheduler_address, runs=tmp_path, say=lambda _: None
+        )
+        killer.join()
+    assert table["state"].tolist() == ["finished", "finished"]
+    assert not psutil.pid_exists(pids[0])
+    assert_as_unbroken(tmp_path, unbroken)
+
+
+def test_a_dask_worker_with_two_threads_is_refused(tmp_path):
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None, host="127.0.0.1"
+        ) as cluster,
+        pytest.raises(ValueError, match="runs 2 tasks at once: dask worker --nthreads 1"),
+    ):
+        sweep([SHORT], scheduler=cluster.scheduler_address, runs=tmp_path)
