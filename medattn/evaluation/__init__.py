@@ -4,19 +4,38 @@ from medattn.evaluation.cost import Cost, cost
 from medattn.evaluation.localisation import chance_of_pointing, pixel_auc, pointing_game
 from medattn.evaluation.measure import measure
 from medattn.evaluation.metrics import Scores, score
-from medattn.evaluation.statistics import Paired, exact_mcnemar, paired_over_seeds, t_test_as_printed
+from medattn.evaluation.statistics import (
+    Mean,
+    Paired,
+    accuracy,
+    compare,
+    exact_mcnemar,
+    holm,
+    mean_over_seeds,
+    paired_over_seeds,
+    smallest_difference,
+    t_test_as_printed,
+    wilson,
+)
 
 __all__ = [
     "Cost",
+    "Mean",
     "Paired",
     "Scores",
+    "accuracy",
     "chance_of_pointing",
+    "compare",
     "cost",
     "exact_mcnemar",
+    "holm",
+    "mean_over_seeds",
     "measure",
     "paired_over_seeds",
     "pixel_auc",
     "pointing_game",
     "score",
+    "smallest_difference",
     "t_test_as_printed",
+    "wilson",
 ]

@@ -1,7 +1,11 @@
-"""Is a difference larger than chance? Paired comparisons of two methods, over images and over seeds.
+"""How sure is a number, and is a difference larger than chance? Over images, over seeds, and over both.
 
-Source: McNemar 1947, exact form: of the images that exactly one method classifies correctly, each is a coin toss where
-neither is better. Over seeds: Student's paired t-test, whose unit is a run, as it should be.
+A recorded result is a table of right and wrong: seeds x images. Both are samples: another seed gives another network,
+another hospital other images. Radiology knows the design as multi-reader multi-case (MRMC), with seeds for readers.
+
+Sources: Wilson 1927 (a share); McNemar 1947, exact form (one run against another: of the images that exactly one gets
+right, each is a coin toss where neither is better); Obuchowski and Rockette 1995, Hillis 2007 (seeds x images: crossed
+random effects, with Hillis' degrees of freedom); Owen 2007 (bootstrap of both); Holm 1979 (many comparisons).
 Paper: global spatial attention, section 4.6, takes a t-test over the 30 chosen epochs of one run a method:
 `t_test_as_printed`. Those epochs are one network a few steps apart, not 30 independent measurements.
 """
@@ -11,16 +15,162 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Mean:
+    """`mean` with its 95 % interval from `low` to `high`; `deviation` between the `n` seeds, nan for one."""
+
+    mean: float
+    deviation: float
+    low: float
+    high: float
+    n: int
+
 
 @dataclass(frozen=True)
 class Paired:
-    """`difference` is the mean of second minus first, `low` and `high` its 95 % interval, over `n` pairs."""
+    """`difference` is the mean of second minus first, `low` and `high` its 95 % interval, over `n` pairs of seeds."""
 
     difference: float
     low: float
     high: float
     p: float
     n: int
+
+
+@dataclass(frozen=True)
+class Smallest:
+    """How many images more make a difference significant at 5 %, on the same `n` images a method.
+
+    `paired`: at the very least, when no image is lost. `unpaired`: when only the totals are known.
+    `likely`: what two methods must truly differ by for totals to show it in 80 of 100 experiments.
+    """
+
+    n: int
+    paired: int
+    unpaired: int
+    likely: int
+
+
+def wilson(n_right: int, n: int) -> tuple[float, float]:
+    """Give the 95 % interval of a share, for `n_right` of `n` independent images."""
+    if not 0 <= n_right <= n or n < 1:
+        raise ValueError(f"n_right={n_right} must be 0 to n={n}, and n 1 or more")
+    interval = stats.binomtest(int(n_right), int(n)).proportion_ci(LEVEL, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def accuracy(right: np.ndarray) -> Mean:
+    """Give a method's accuracy with an interval for new seeds and new images, from (seeds, images) bool.
+
+    One seed: Wilson's interval, which is about new images for this one network only.
+    """
+    right = _seeds_by_images("right", right)
+    n_seeds, n_images = right.shape
+    if n_seeds == 1:
+        return Mean(float(right.mean()), float("nan"), *wilson(int(right.sum()), n_images), 1)
+    mean, error, freedom = _crossed(right)
+    reach = _t(freedom) * error
+    deviation = float(right.mean(1).std(ddof=1))
+    return Mean(mean, deviation, max(mean - reach, 0.0), min(mean + reach, 1.0), n_seeds)
+
+
+def compare(first: np.ndarray, second: np.ndarray) -> Paired:
+    """Compare two methods on the same images and seeds, (seeds, images) bool each, for new seeds and new images.
+
+    One seed: the exact p of McNemar, which is about this pair of networks only.
+    Under no difference, 5 % of its intervals miss (4 to 7 % in simulations of 3 and 5 seeds, 156 to 1,000 images).
+    """
+    first, second = _seeds_by_images("first", first), _seeds_by_images("second", second)
+    if first.shape != second.shape:
+        raise ValueError(f"first {first.shape} and second {second.shape} must be the same seeds and images")
+    difference = second.astype(float) - first
+    n_seeds, n_images = difference.shape
+    if n_seeds == 1:
+        mean, error, freedom = float(difference.mean()), float(difference.std(ddof=1) / n_images**0.5), n_images - 1
+        p = exact_mcnemar(first[0], second[0])[2]
+    else:
+        mean, error, freedom = _crossed(difference)
+        p = float(2 * stats.t.sf(abs(mean) / error, freedom)) if error else float(mean == 0)
+    reach = _t(freedom) * error
+    return Paired(mean, mean - reach, mean + reach, p, n_seeds)
+
+
+def hierarchical_bootstrap(first: np.ndarray, second: np.ndarray, n: int = 2000, seed: int = 0) -> Paired:
+    """Compare as `compare` does, by drawing seeds and images anew, both with replacement, `n` times.
+
+    It assumes nothing about distributions, and needs many seeds: under no difference and with 3 seeds its 95 %
+    intervals miss in 0.3 to 18 % of simulations, depending on how much seeds differ. Hence `compare` is what the tables
+    use.
+    """
+    first, second = _seeds_by_images("first", first), _seeds_by_images("second", second)
+    if first.shape != second.shape:
+        raise ValueError(f"first {first.shape} and second {second.shape} must be the same seeds and images")
+    difference = second.astype(float) - first
+    n_seeds, n_images = difference.shape
+    draw = np.random.default_rng(seed)
+    seeds = draw.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), n) / n_seeds  # (n, seeds): weights
+    images = draw.multinomial(n_images, np.full(n_images, 1 / n_images), n) / n_images
+    means = ((seeds @ difference) * images).sum(1)
+    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    p = min(1.0, 2 * float(min((means <= 0).mean(), (means >= 0).mean())))
+    return Paired(float(difference.mean()), float(low), float(high), p, n_seeds)
+
+
+def mean_over_seeds(values: np.ndarray) -> Mean:
+    """Give the mean of one score a seed, (n,), with Student's interval; nan to nan for a single seed."""
+    values = np.asarray(values, dtype=float)
+    if values.ndim != 1 or not len(values):
+        raise ValueError(f"values {values.shape} must be (n,), a score a seed")
+    if len(values) == 1:
+        return Mean(float(values[0]), *[float("nan")] * 3, 1)
+    deviation = float(values.std(ddof=1))
+    reach = _t(len(values) - 1) * deviation / len(values) ** 0.5
+    return Mean(
+        float(values.mean()), deviation, float(values.mean() - reach), float(values.mean() + reach), len(values)
+    )
+
+
+def bootstrap_over_seeds(values: np.ndarray, seed: int = 0) -> Mean:
+    """Give the mean of one score a seed, (n,), n >= 3, with scipy's BCa bootstrap interval.
+
+    Of fewer than ten seeds it is too narrow: 3 values have 10 different samples. `mean_over_seeds` is the one to use.
+    """
+    values = np.asarray(values, dtype=float)
+    if values.ndim != 1 or len(values) < 3:
+        raise ValueError(f"values {values.shape} must be (n,), a score a seed, n >= 3")
+    interval = stats.bootstrap((values,), np.mean, confidence_level=LEVEL, rng=seed).confidence_interval
+    return Mean(float(values.mean()), float(values.std(ddof=1)), float(interval.low), float(interval.high), len(values))
+
+
+def holm(p_values: np.ndarray) -> np.ndarray:
+    """Correct the p-values of one table, (n,), so that the chance of any false alarm in it stays below 5 %."""
+    from statsmodels.stats.multitest import multipletests  # takes a second to import
+
+    return multipletests(np.asarray(p_values, dtype=float), method="holm")[1]
+
+
+def smallest_difference(n: int, share: float) -> Smallest:
+    """Say what a table of `n` test images can show at all, beside a method that gets a `share` (0..1) of them right."""
+    if n < 6 or not 0 < share < 1:
+        raise ValueError(f"n={n} must be 6 or more, and share={share} above 0 and below 1")
+    from statsmodels.stats.power import NormalIndPower  # takes a second to import
+
+    right = round(share * n)
+    paired = next(k for k in range(1, n + 1) if stats.binomtest(0, k).pvalue < 0.05)
+    unpaired = next(
+        (
+            k
+            for k in range(1, n - right + 1)
+            if stats.fisher_exact([[right, n - right], [right + k, n - right - k]])[1] < 0.05
+        ),
+        n,
+    )
+    arc = 2 * np.arcsin(share**0.5) + NormalIndPower().solve_power(nobs1=n, alpha=0.05, power=0.8)  # Cohen's h
+    likely = n * np.sin(arc / 2) ** 2 - right if arc < np.pi else n
+    return Smallest(n, paired, unpaired, int(np.ceil(likely)))
 
 
 def exact_mcnemar(first_right: np.ndarray, second_right: np.ndarray) -> tuple[int, int, float]:
@@ -50,3 +200,34 @@ def paired_over_seeds(first: np.ndarray, second: np.ndarray) -> Paired:
 def t_test_as_printed(first: np.ndarray, second: np.ndarray) -> float:
     """Give the p-value of a t-test between two sets of epochs of one run each, as the paper computed it."""
     return float(stats.ttest_ind(np.asarray(second, dtype=float), np.asarray(first, dtype=float)).pvalue)
+
+
+def _seeds_by_images(name: str, right: np.ndarray) -> np.ndarray:
+    right = np.asarray(right)
+    if right.ndim != 2 or right.dtype != bool or right.shape[0] < 1 or right.shape[1] < 2:
+        raise ValueError(
+            f"{name} must be (seeds, images) of bool, 2 images or more; given: {right.shape} {right.dtype}"
+        )
+    return right
+
+
+def _crossed(values: np.ndarray) -> tuple[float, float, float]:
+    """Give the mean of (seeds, images), its standard error and degrees of freedom, where both are random.
+
+    Variance of the mean: (MS_seed + max(MS_image - MS_both, 0)) / (S N), of Obuchowski and Rockette; freedom: Hillis.
+    """
+    values = values.astype(float)
+    n_seeds, n_images = values.shape
+    mean = values.mean()
+    by_seed, by_image = values.mean(1) - mean, values.mean(0) - mean
+    ms_seed = n_images * (by_seed**2).sum() / (n_seeds - 1)
+    ms_image = n_seeds * (by_image**2).sum() / (n_images - 1)
+    both = values - mean - by_seed[:, None] - by_image
+    ms_both = (both**2).sum() / ((n_seeds - 1) * (n_images - 1))
+    total = ms_seed + max(ms_image - ms_both, 0.0)
+    freedom = total**2 / (ms_seed**2 / (n_seeds - 1)) if ms_seed else np.inf
+    return float(mean), float((total / (n_seeds * n_images)) ** 0.5), float(freedom)
+
+
+def _t(freedom: float) -> float:
+    return float(stats.t.ppf((1 + LEVEL) / 2, freedom))

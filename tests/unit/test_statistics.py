@@ -1,10 +1,127 @@
-"""Paired comparisons: against tables, by simulation, and what the paper's t-test does to two runs of one method."""
+"""Intervals and comparisons: against published examples, by simulation, and what the paper's t-test does."""
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from medattn.evaluation import exact_mcnemar, paired_over_seeds, t_test_as_printed
+from medattn.evaluation import (
+    accuracy,
+    compare,
+    exact_mcnemar,
+    holm,
+    mean_over_seeds,
+    paired_over_seeds,
+    smallest_difference,
+    t_test_as_printed,
+    wilson,
+)
+from medattn.evaluation.statistics import bootstrap_over_seeds, hierarchical_bootstrap
+
+
+def two_equal_methods(generator, n_seeds, n_images, between_seeds, of_images=0.3):
+    """Give (seeds, images) bool of two methods that are equally good, on images of unequal difficulty."""
+    difficulty = generator.normal(1, 1, n_images)
+    return [
+        difficulty
+        + generator.normal(0, of_images, n_images)  # what this method finds easy
+        + generator.normal(0, between_seeds, (n_seeds, 1))
+        + generator.normal(0, 1, (n_seeds, n_images))
+        > 0
+        for _ in range(2)
+    ]
+
+
+def test_wilson_gives_the_published_example():
+    """Newcombe 1998, Table I: 81 of 263, 15 of 148, 0 of 20, 1 of 29, method 3."""
+    for right, n, low, high in (
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ):
+        assert wilson(right, n) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_holm_gives_the_worked_example():
+    """Holm's step-down by hand: the smallest p times 4, the next times 3, ..., never below one before it."""
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+
+
+def test_students_interval_of_a_mean():
+    """Student 1908, the sleep of ten patients under two drugs: difference 1.58 hours, 95 % 0.70 to 2.46."""
+    first = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]
+    second = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
+    result = mean_over_seeds(np.subtract(second, first))
+    assert (result.mean, result.low, result.high) == pytest.approx((1.58, 0.7001, 2.4599), abs=1e-4)
+    assert paired_over_seeds(first, second).p == pytest.approx(0.002833, abs=1e-6)
+    assert np.isnan(mean_over_seeds([0.8]).low)
+
+
+def test_one_seed_is_about_images_only():
+    right = np.arange(156)[None] < 135
+    result = accuracy(right)
+    assert (result.low, result.high) == wilson(135, 156)
+    other = np.arange(156)[None] < 129
+    paired = compare(other, right)
+    assert paired.p == pytest.approx(2 * 0.5**6)
+    assert paired.difference == pytest.approx(6 / 156)
+
+
+@pytest.mark.parametrize(
+    ("n_seeds", "n_images", "between"), [(3, 156, 0.0), (3, 156, 0.2), (5, 400, 0.2), (3, 1000, 0.3)]
+)
+def test_between_equal_methods_five_in_a_hundred_comparisons_miss(n_seeds, n_images, between):
+    generator = np.random.default_rng(n_seeds + n_images)
+    results = [compare(*two_equal_methods(generator, n_seeds, n_images, between)) for _ in range(800)]
+    missed = np.mean([not r.low <= 0 <= r.high for r in results])
+    assert 0.03 <= missed <= 0.085
+    assert np.mean([r.p < 0.05 for r in results]) == pytest.approx(missed, abs=1e-9)
+
+
+def test_the_bootstrap_of_few_seeds_is_too_narrow_where_seeds_differ():
+    generator = np.random.default_rng(0)
+    missed = {"compare": [], "bootstrap": []}
+    for _ in range(300):
+        pair = two_equal_methods(generator, 3, 1000, 0.3)
+        for name, result in (("compare", compare(*pair)), ("bootstrap", hierarchical_bootstrap(*pair, n=400))):
+            missed[name].append(not result.low <= 0 <= result.high)
+    assert np.mean(missed["compare"]) < 0.09 < 0.13 < np.mean(missed["bootstrap"])
+    values = generator.normal(0.8, 0.02, 3)
+    bootstrap, student = bootstrap_over_seeds(values), mean_over_seeds(values)
+    assert student.low < bootstrap.low < bootstrap.mean < bootstrap.high < student.high
+
+
+def test_of_many_seeds_bootstrap_and_comparison_agree():
+    first, second = two_equal_methods(np.random.default_rng(2), 40, 300, 0.2)
+    by_formula, by_drawing = compare(first, second), hierarchical_bootstrap(first, second)
+    assert by_drawing.difference == pytest.approx(by_formula.difference)
+    assert (by_drawing.low, by_drawing.high) == pytest.approx((by_formula.low, by_formula.high), abs=0.012)
+
+
+def test_a_method_compared_with_itself_does_not_differ():
+    right = np.random.default_rng(0).random((3, 50)) < 0.8
+    result = compare(right, right)
+    assert (result.difference, result.low, result.high, result.p) == (0, 0, 0, 1)
+
+
+def test_the_smallest_difference_a_table_can_show():
+    """By hand: 2 * 0.5^6 is the first sign test below 5 %; of the totals, all pairs are tried."""
+    found = smallest_difference(156, 135 / 156)
+    assert found.paired == 6
+    for more in (found.unpaired - 1, found.unpaired):
+        p = stats.fisher_exact([[135, 21], [135 + more, 21 - more]])[1]
+        assert (p < 0.05) == (more == found.unpaired)
+    assert found.likely > found.unpaired
+    generator = np.random.default_rng(0)
+    right = (
+        generator.binomial(1000, 0.7, 2000),
+        generator.binomial(1000, 0.7 + smallest_difference(1000, 0.7).likely / 1000, 2000),
+    )
+    shown = [
+        stats.chi2_contingency([[a, 1000 - a], [b, 1000 - b]], correction=False)[1] < 0.05
+        for a, b in zip(*right, strict=True)
+    ]
+    assert np.mean(shown) == pytest.approx(0.8, abs=0.03)
 
 
 def test_mcnemar_counts_only_where_exactly_one_is_right():
@@ -52,6 +169,13 @@ def test_the_printed_t_test_takes_epochs_for_runs():
         (lambda: exact_mcnemar([True], [True, False]), "image by image"),
         (lambda: paired_over_seeds([0.5], [0.6]), "n >= 2"),
         (lambda: paired_over_seeds([0.5, 0.6], [0.6]), "seed by seed"),
+        (lambda: wilson(7, 6), "n_right=7 must be 0 to n=6"),
+        (lambda: accuracy(np.ones(5, bool)), r"right must be \(seeds, images\) of bool"),
+        (lambda: accuracy(np.ones((2, 5))), "given: .2, 5. float64"),
+        (lambda: compare(np.ones((2, 5), bool), np.ones((3, 5), bool)), "same seeds and images"),
+        (lambda: mean_over_seeds([]), "a score a seed"),
+        (lambda: bootstrap_over_seeds([0.5, 0.6]), "n >= 3"),
+        (lambda: smallest_difference(156, 1.0), "share=1.0 above 0 and below 1"),
     ],
 )
 def test_what_does_not_fit_is_refused(call, message):
