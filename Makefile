@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CANDIDATES := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11 python)
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --dist loadfile
 SUITABLE := import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
 
 .DEFAULT_GOAL := help
@@ -18,11 +19,11 @@ demo: $(READY)  ## run notebook 00 on generated images, and say where the result
 	@echo "Open the page above in a browser, or go on in JupyterLab: make lab"
 
 test: lint  ## lint, all tests, and every notebook compared with its committed outputs
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --dist loadfile tests
+	$(PYTEST) tests
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 	echo "Every notebook, compared with its committed outputs" && \
 	MEDATTN_RUNS=$$folder/runs MEDATTN_DATA=$$folder/data IPYTHONDIR=$$folder/ipython \
-	$(BIN)/python -m pytest -p no:cacheprovider --nbval --nbval-current-env --nbval-cell-timeout 600 notebooks
+	$(PYTEST) -p no:cacheprovider --nbval --nbval-current-env --nbval-cell-timeout 600 notebooks
 
 lab: $(READY)  ## open JupyterLab on the notebooks: on this machine only, with a token
 	@$(BIN)/medattn lab
