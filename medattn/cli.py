@@ -126,8 +126,8 @@ def runs(asked: argparse.Namespace) -> int:
     from medattn.training import list_runs
     from medattn.training.recorded import record_named
 
-    if asked.record is not None:
-        for name in record_named(asked.record):
+    if asked.action == "record":
+        for name in record_named(asked.run):
             print(f"recorded {name}")
         return 0
     _print_runs(list_runs())
@@ -215,7 +215,8 @@ def _parser() -> argparse.ArgumentParser:
     words.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler whose workers do it: tcp://host:8786")
     words.add_argument("--dry", action="store_true", help="train nothing; list the runs and what is left to do")
     words = command(runs, "list the training runs, or record finished ones")
-    words.add_argument("--record", nargs="*", metavar="RUN", help="add these to data/results; without names: all")
+    words.add_argument("action", nargs="?", choices=["record"], help="add finished runs to data/results")
+    words.add_argument("run", nargs="*", metavar="RUN", help="these runs; without names: all that are finished")
     command(lab, "open JupyterLab here; further options go to it (--no-browser, --port=9999)")
     return parser
 

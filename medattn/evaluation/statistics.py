@@ -10,12 +10,17 @@ Paper: global spatial attention, section 4.6, takes a t-test over the 30 chosen 
 `t_test_as_printed`. Those epochs are one network a few steps apart, not 30 independent measurements.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 LEVEL = 0.95
+COMPARISON = [
+    *("method", "seeds", "accuracy", "low", "high", "difference", "difference_low", "difference_high", "p", "holm")
+]
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,33 @@ def compare(first: np.ndarray, second: np.ndarray) -> Paired:
         p = float(2 * stats.t.sf(abs(mean) / error, freedom)) if error else float(mean == 0)
     reach = _t(freedom) * error
     return Paired(mean, mean - reach, mean + reach, p, n_seeds)
+
+
+def comparison(methods: Mapping[str, Mapping[int, np.ndarray]], reference: str) -> pd.DataFrame:
+    """Compare every method with `reference`: a row a method, in % and percentage points, with 95 % intervals.
+
+    `methods` gives, by name and seed, which test images were right, (N,) bool. A comparison takes the seeds that both
+    have. Columns: method, seeds, accuracy, low, high, difference, difference_low, difference_high, p, holm (p corrected
+    for all comparisons of the table).
+    """
+    if reference not in methods:
+        raise ValueError(f"reference={reference!r} is not among the methods {', '.join(methods)}")
+    rows = []
+    for name, by_seed in methods.items():
+        own = accuracy(np.stack(list(by_seed.values())))
+        row = {"method": name, "seeds": own.n, "accuracy": own.mean, "low": own.low, "high": own.high}
+        shared = sorted(set(by_seed) & set(methods[reference]))
+        if name != reference and shared:
+            pair = compare(*(np.stack([methods[which][seed] for seed in shared]) for which in (reference, name)))
+            row |= {"difference": pair.difference, "difference_low": pair.low, "difference_high": pair.high}
+            row["p"] = pair.p
+        rows.append(row)
+    table = pd.DataFrame(rows, columns=COMPARISON)
+    table[COMPARISON[2:8]] = 100 * table[COMPARISON[2:8]].astype(float)
+    compared = table["p"].notna()
+    if compared.any():
+        table.loc[compared, "holm"] = holm(table.loc[compared, "p"])
+    return table.astype({"p": float, "holm": float})
 
 
 def hierarchical_bootstrap(first: np.ndarray, second: np.ndarray, n: int = 2000, seed: int = 0) -> Paired:

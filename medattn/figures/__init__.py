@@ -28,7 +28,14 @@ from medattn.figures.ppcr import (
     stage_maps,
     weight_distributions,
 )
-from medattn.figures.results import accuracy_by_cost, beside_the_paper, by_stage, confusion_matrix, training_curves
+from medattn.figures.results import (
+    accuracy_by_cost,
+    beside_the_paper,
+    by_stage,
+    comparison,
+    confusion_matrix,
+    training_curves,
+)
 
 __all__ = [
     "MAP_COLOURS",
@@ -39,6 +46,7 @@ __all__ = [
     "accuracy_by_cost",
     "beside_the_paper",
     "by_stage",
+    "comparison",
     "confusion_matrix",
     "context_distributions",
     "context_names",

@@ -93,6 +93,27 @@ def beside_the_paper(table: pd.DataFrame) -> Figure:
     return figure
 
 
+def comparison(table: pd.DataFrame, against: str) -> Figure:
+    """Draw `evaluation.comparison`: accuracies on the left, differences from `against` on the right, 95 % intervals."""
+    rows = table.sort_values("accuracy", kind="stable").reset_index(drop=True)
+    figure, axes = new(1, 2, 1.3 + 0.34 * len(rows), sharey=True)
+    for place, value, low, high in (
+        (axes[0, 0], "accuracy", "low", "high"),
+        (axes[0, 1], "difference", "difference_low", "difference_high"),
+    ):
+        for height, row in rows.iterrows():
+            colour, marker = (PALETTE[3], "D") if row["method"] in ("ppcr", "PPCR") else (PALETTE[0], "o")
+            place.plot([row[low], row[high]], [height, height], color=colour, linewidth=1.5)
+            place.plot(row[value], height, marker, color=colour)
+        place.grid(axis="x", alpha=0.3)
+    axes[0, 1].axvline(0, color="black", linewidth=0.8)
+    names = [f"{row.method} ({row.seeds} seed{'s' if row.seeds > 1 else ''})" for row in rows.itertuples()]
+    axes[0, 0].set_yticks(range(len(rows)), names)
+    axes[0, 0].set_xlabel("test accuracy, %")
+    axes[0, 1].set_xlabel(f"minus that of {against}, percentage points")
+    return figure
+
+
 def accuracy_by_cost(accuracy: pd.Series, macs: pd.Series, n_test: int) -> Figure:
     """Draw accuracies in % of `n_test` images with their exact 95 % intervals, a row a method, the dearest on top.
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from safetensors.torch import load_file
 from torch import Tensor
@@ -112,6 +113,17 @@ def recorded_rows(table: str, results: Path | None = None) -> pd.DataFrame:
 def recorded_predictions(run: str, results: Path | None = None) -> pd.DataFrame:
     """Give a recorded run's test predictions: one row an image, with index, label and one probability a class."""
     return pd.read_csv(_recorded_file(run, "predictions.csv", results))
+
+
+def recorded_right(runs: pd.DataFrame, results: Path | None = None) -> dict[int, np.ndarray]:
+    """Say which test images recorded runs of one method, a row a seed, got right: (N,) bool by seed."""
+    if runs["seed"].duplicated().any():
+        raise ValueError(f"several of these runs have the same seed: {', '.join(runs['run'])}")
+    right = {}
+    for row in runs.sort_values("seed").itertuples():
+        table = recorded_predictions(row.run, results)
+        right[row.seed] = (table.filter(regex=r"^p\d+$").to_numpy().argmax(1) == table["label"]).to_numpy()
+    return right
 
 
 def recorded_history(run: str, results: Path | None = None) -> pd.DataFrame:

@@ -37,6 +37,11 @@ def project(tmp_path, monkeypatch):
         ("run --all --paper", "--all runs every notebook with its defaults"),
         ("refresh 44", "there is no notebook '44'"),
         ("train none.yaml", "there is no recipe none.yaml"),
+        ("sweep table9", "table='table9' is unknown; there are table1, table2"),
+        ("sweep table2 --methods cbam", "methods: 'cbam' is not in table2"),
+        ("sweep table2 -p epoch=3", "a recipe has no field 'epoch'"),
+        ("sweep table2 --workers 0", "workers=0 must be 1 or more"),
+        ("runs record nothing", "there is no run 'nothing'; `medattn runs` lists what there is"),
     ],
 )
 def test_a_mistake_is_answered_in_one_message(project, capsys, words, reason):
@@ -105,9 +110,29 @@ def test_training_is_listed(project, capsys):
     assert cli.main(["train", str(recipe)]) == 0
     assert str(project / "runs") in capsys.readouterr().out
     assert cli.main(["runs"]) == 0
-    heading, row = capsys.readouterr().out.splitlines()
-    assert heading.split()[:7] == ["run", "dataset", "network", "attention", "weight_map", "seed", "epochs"]
-    assert "phantoms resnet18" in " ".join(row.split()) and "1/1" in row and "finished" in row
+    heading, row, *_, summary = capsys.readouterr().out.splitlines()
+    assert heading.split()[:4] == ["run", "dataset", "size", "network"]
+    assert summary == "1 finished; left: 0.0 h of one worker"
+    assert "phantoms 28 resnet18" in " ".join(row.split()) and "1/1" in row and "finished" in row
+
+
+def test_a_sweep_trains_lists_and_says_what_failed(project, capfd):
+    few = "dataset_options={n_train: 8, n_val: 8, n_test: 8}"
+    words = ["sweep", "table2", "--networks", "timm:test_resnet", "--methods", "none,ppcr", "-p", "epochs=1", "-p", few]
+    assert cli.main([*words, "--datasets", "phantoms", "--dry"]) == 0
+    assert "unknown length" in capfd.readouterr().out and not list(project.glob("runs/*/history.csv"))
+    assert cli.main([*words, "--datasets", "phantoms"]) == 0
+    told = capfd.readouterr().out
+    assert "2 of 2 finished" in told and "\n2 finished; left: 0.0 h of one worker\n" in told
+    assert cli.main([*words, "--datasets", "phantoms,npz:nowhere.npz", "--methods", "ppcr"]) == 1
+    told = capfd.readouterr().out
+    assert "1 finished, 1 failed" in told and "ValueError: n_test=8 is no option of npz:nowhere.npz" in told
+
+
+def test_the_tables_that_can_be_swept_are_listed(project, capsys):
+    assert cli.main(["sweep"]) == 0
+    told = capsys.readouterr().out
+    assert "table2" in told and "breastmnist, retinamnist, octmnist" in told and "none, se, spa" in told
 
 
 def test_what_stops_a_training_is_told(project, capsys, monkeypatch):

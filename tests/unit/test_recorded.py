@@ -1,6 +1,7 @@
 """What long runs measured is kept once a run, and read back as it was written."""
 
 import json
+import re
 
 import pandas as pd
 import pytest
@@ -9,11 +10,13 @@ import torch
 from medattn.paths import results_folder
 from medattn.training import Recipe, Run, fit
 from medattn.training.recorded import (
+    record_named,
     record_rows,
     record_run,
     recorded_history,
     recorded_maps,
     recorded_predictions,
+    recorded_right,
     recorded_rows,
     recorded_runs,
 )
@@ -27,6 +30,12 @@ def finished(seed, runs):
     (run.folder / "history.csv").write_text("epoch,val_loss\n1,0.5\n")
     (run.folder / "predictions.csv").write_text("index,label,p0,p1\n0,1,0.25,0.75\n")
     return run
+
+
+def committed(run):
+    """As if trained by code in a commit, whatever the state of this checkout."""
+    path = run.folder / "result.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "commit": "0123456789ab"}))
 
 
 def test_rows_of_a_run_replace_those_it_had_and_leave_the_others(tmp_path):
@@ -65,6 +74,7 @@ def test_a_learned_map_is_recorded_before_and_after(tmp_path):
         dataset_options={"n_train": 8, "n_val": 8, "n_test": 8},
     )  # fmt: skip
     run = fit(recipe, "cpu", progress=False, runs=tmp_path / "runs")
+    committed(run)
     record_run(run, tmp_path)
     maps = recorded_maps(recipe.run_id, tmp_path)
     torch.testing.assert_close(maps["before"], run.maps[0], atol=1e-3, rtol=0)  # half precision
@@ -96,3 +106,50 @@ def test_what_is_not_finished_or_not_recorded_is_refused(tmp_path):
         record_run(Run.of(Recipe(), tmp_path), tmp_path)
     with pytest.raises(ValueError, match="'nothing' has no recorded predictions"):
         recorded_predictions("nothing", tmp_path)
+
+
+@pytest.mark.parametrize("commit", [None, "0123456789ab+changes"])
+def test_a_run_of_code_in_no_commit_is_refused(tmp_path, commit):
+    good, bad = (finished(seed, tmp_path / "runs") for seed in (0, 1))
+    (bad.folder / "result.json").write_text(json.dumps({"commit": commit, "accuracy": 0.5}))
+    with pytest.raises(ValueError, match="made by code that is in no commit"):
+        record_named([], tmp_path / "runs", tmp_path / "results")
+    assert recorded_runs(tmp_path / "results").empty  # none of them
+    assert record_named([good.recipe.run_id], tmp_path / "runs", tmp_path / "results") == [good.recipe.run_id]
+    with pytest.raises(ValueError, match="there is no run 'nothing'"):
+        record_named(["nothing"], tmp_path / "runs", tmp_path / "results")
+
+
+def test_answers_are_told_by_seed(tmp_path):
+    for seed in (1, 0):
+        record_run(finished(seed, tmp_path / "runs"), tmp_path / "results")
+    table = recorded_runs(tmp_path / "results")
+    assert {seed: right.tolist() for seed, right in recorded_right(table, tmp_path / "results").items()} == {
+        0: [True],
+        1: [True],
+    }
+    with pytest.raises(ValueError, match="the same seed"):
+        recorded_right(pd.concat([table, table]), tmp_path / "results")
+
+
+def test_what_is_recorded_keeps_the_documented_schema():
+    """data/results/README.md names every column; every run has its recipe, history and predictions, and they agree."""
+    folder = results_folder()
+    said = re.findall(r"^\| `(\w+)` \|", (folder / "README.md").read_text(), re.MULTILINE)
+    tables = {path.stem: pd.read_csv(path) for path in folder.glob("*.csv")}
+    assert {name for table in tables.values() for name in table} == set(said)
+    runs = tables["runs"]
+    assert runs["run"].is_unique
+    assert set(runs["run"]) == {path.name for path in (folder / "runs").iterdir()}
+    assert runs["commit"].str.fullmatch("[0-9a-f]{12}").all()
+    for row in runs.itertuples():
+        recipe = Recipe.from_yaml(folder / "runs" / row.run / "recipe.yaml")
+        assert recipe.run_id == row.run and (recipe.seed, recipe.dataset) == (row.seed, row.dataset)
+        right = recorded_right(runs[runs["run"] == row.run])[row.seed]
+        assert (right.sum(), len(right)) == (row.n_correct, row.n_test)
+        history = recorded_history(row.run)
+        assert history["epoch"].tolist() == list(range(1, recipe.epochs + 1))
+        assert row.best_epoch in history["epoch"].tolist()
+        assert (recipe.weight_map != "none") == (folder / "runs" / row.run / "map.safetensors").exists()
+    for name, table in tables.items():
+        assert set(table["run"]) <= set(runs["run"]) or name == "ppcr_maps", name

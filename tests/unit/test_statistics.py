@@ -7,6 +7,7 @@ from scipy import stats
 from medattn.evaluation import (
     accuracy,
     compare,
+    comparison,
     exact_mcnemar,
     holm,
     mean_over_seeds,
@@ -102,6 +103,26 @@ def test_a_method_compared_with_itself_does_not_differ():
     right = np.random.default_rng(0).random((3, 50)) < 0.8
     result = compare(right, right)
     assert (result.difference, result.low, result.high, result.p) == (0, 0, 0, 1)
+
+
+def test_a_table_compares_each_method_with_the_reference_on_shared_seeds():
+    generator = np.random.default_rng(0)
+    a, b, c = (
+        {seed: generator.random(100) < share for seed in seeds}
+        for share, seeds in ((0.8, (0, 1, 2)), (0.7, (0, 2)), (0.8, (5,)))
+    )
+    table = comparison({"a": a, "b": b, "c": c}, "a").set_index("method")
+    assert table["seeds"].tolist() == [3, 2, 1]
+    assert table.loc["a", ["difference", "p", "holm"]].isna().all()
+    assert table.loc["c", ["difference", "p", "holm"]].isna().all()  # no seed in common
+    pair = compare(np.stack([a[0], a[2]]), np.stack([b[0], b[2]]))
+    assert table.loc["b", "difference"] == pytest.approx(100 * pair.difference)
+    assert table.loc["b", "p"] == table.loc["b", "holm"] == pytest.approx(pair.p)
+    assert table.loc["b", "low"] == pytest.approx(100 * accuracy(np.stack(list(b.values()))).low)
+    both = comparison({"a": a, "b": b, "d": b}, "a")
+    assert both["holm"].iloc[1] == pytest.approx(min(1, 2 * pair.p))
+    with pytest.raises(ValueError, match="reference='z' is not among the methods a, b"):
+        comparison({"a": a, "b": b}, "z")
 
 
 def test_the_smallest_difference_a_table_can_show():
