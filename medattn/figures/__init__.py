@@ -4,6 +4,7 @@ Every function takes tensors or arrays and gives a `Figure` that belongs to nobo
 changes. Images are uint8 (C, H, W), maps are floats (H, W), masks are bool (H, W).
 """
 
+from medattn.figures.audit import f1_allowed, fits_by_size
 from medattn.figures.global_map import (
     learned_maps,
     lines,
@@ -52,6 +53,8 @@ __all__ = [
     "context_names",
     "context_sphere",
     "contexts_of_image",
+    "f1_allowed",
+    "fits_by_size",
     "image_grid",
     "learned_maps",
     "lines",
