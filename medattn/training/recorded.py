@@ -126,6 +126,27 @@ def recorded_right(runs: pd.DataFrame, results: Path | None = None) -> dict[int,
     return right
 
 
+def recorded_answers(runs: pd.DataFrame, results: Path | None = None) -> dict[str, dict[int, np.ndarray]]:
+    """Say which test images several methods got right, by method and seed, for `evaluation.comparison`.
+
+    A method is named by the fields in which these runs differ: "none", "ppcr {"scales": [1]}", "global map_hidden=64".
+    """
+    fields = [name for name in RECIPE_COLUMNS if name != "seed"]
+    differ = [name for name in fields if runs[name].nunique(dropna=False) > 1]
+    methods = pd.Series([_named(row) for row in runs[differ].to_dict("records")], index=runs.index)
+    return {name: recorded_right(rows, results) for name, rows in runs.groupby(methods, sort=False)}
+
+
+def _named(fields: dict[str, Any]) -> str:
+    words = []
+    for name, value in fields.items():
+        if pd.isna(value) or value in ("{}", "none"):
+            continue
+        bare = name in ("attention", "weight_map") or name.endswith("_options")
+        words.append(f"{value}" if bare else f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}")
+    return " ".join(words) or "none"
+
+
 def recorded_history(run: str, results: Path | None = None) -> pd.DataFrame:
     """Give a recorded run's history: one row an epoch."""
     return pd.read_csv(_recorded_file(run, "history.csv", results))
