@@ -151,12 +151,11 @@ def test_a_dask_worker_killed_in_the_middle_loses_no_run(tmp_path, unbroken):
     assert_as_unbroken(tmp_path, unbroken)
 
 
+@pytest.mark.filterwarnings("ignore:Couldn't detect a suitable IP address")
 def test_a_dask_worker_with_two_threads_is_refused(tmp_path):
     distributed = pytest.importorskip("distributed")
     with (
-        distributed.LocalCluster(
-            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None, host="127.0.0.1"
-        ) as cluster,
+        distributed.LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None) as cluster,
         pytest.raises(ValueError, match="runs 2 tasks at once: dask worker --nthreads 1"),
     ):
         sweep([SHORT], scheduler=cluster.scheduler_address, runs=tmp_path)
