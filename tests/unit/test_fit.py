@@ -21,6 +21,7 @@ from medattn.training.protocol import protocol_recipes
 
 FEW = {"n_train": 40, "n_val": 16, "n_test": 16}
 SHORT = Recipe(
+    network="timm:test_resnet",
     dataset_options=FEW,
     attention="ppcr",
     augment="crop_flip",
