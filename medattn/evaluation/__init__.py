@@ -5,6 +5,7 @@ from medattn.evaluation.localisation import chance_of_pointing, pixel_auc, point
 from medattn.evaluation.measure import measure
 from medattn.evaluation.metrics import Scores, score
 from medattn.evaluation.statistics import (
+    PLACES,
     Mean,
     Paired,
     accuracy,
@@ -20,6 +21,7 @@ from medattn.evaluation.statistics import (
 )
 
 __all__ = [
+    "PLACES",
     "Cost",
     "Mean",
     "Paired",

@@ -21,6 +21,7 @@ LEVEL = 0.95
 COMPARISON = [
     *("method", "seeds", "accuracy", "low", "high", "difference", "difference_low", "difference_high", "p", "holm")
 ]
+PLACES = dict.fromkeys(COMPARISON[2:8], 1) | dict.fromkeys(COMPARISON[8:], 3)  # to print: comparison(...).round(PLACES)
 
 
 @dataclass(frozen=True)

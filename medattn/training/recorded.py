@@ -140,7 +140,8 @@ def recorded_answers(runs: pd.DataFrame, results: Path | None = None) -> dict[st
 def _named(fields: dict[str, Any]) -> str:
     words = []
     for name, value in fields.items():
-        if pd.isna(value) or value in ("{}", "none"):
+        without_map = fields.get("weight_map") == "none" and name.startswith("map_")
+        if pd.isna(value) or value in ("{}", "none") or without_map:
             continue
         bare = name in ("attention", "weight_map") or name.endswith("_options")
         words.append(f"{value}" if bare else f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}")
