@@ -37,6 +37,7 @@ from medattn.figures.results import (
     confusion_matrix,
     training_curves,
 )
+from medattn.figures.scorecard import claimed_and_measured
 
 __all__ = [
     "MAP_COLOURS",
@@ -47,6 +48,7 @@ __all__ = [
     "accuracy_by_cost",
     "beside_the_paper",
     "by_stage",
+    "claimed_and_measured",
     "comparison",
     "confusion_matrix",
     "context_distributions",

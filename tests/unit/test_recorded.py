@@ -13,6 +13,7 @@ from medattn.training.recorded import (
     record_named,
     record_rows,
     record_run,
+    recorded_answers,
     recorded_history,
     recorded_maps,
     recorded_predictions,
@@ -130,6 +131,14 @@ def test_answers_are_told_by_seed(tmp_path):
     }
     with pytest.raises(ValueError, match="the same seed"):
         recorded_right(pd.concat([table, table]), tmp_path / "results")
+
+
+def test_methods_are_named_by_what_they_differ_in():
+    breast = recorded_runs().query("dataset == 'breastmnist' and epochs == 30 and seed == 0")
+    names = set(recorded_answers(breast))
+    assert {"none", "ppcr", "ea", 'ppcr {"scales": [1]}', 'ppcr {"norm": "none"}'} <= names
+    drawn = recorded_runs().query("dataset == 'phantoms' and split == 'own' and epochs == 16")
+    assert {"none", "l1 map_penalty=1"} <= set(recorded_answers(drawn))
 
 
 def test_what_is_recorded_keeps_the_documented_schema():
