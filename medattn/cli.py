@@ -140,7 +140,7 @@ def _print_runs(table) -> None:
         print(f"no runs yet in {paths.runs_folder()}")
         return
     print(table.drop(columns="error").to_string(index=False, na_rep="-"))
-    left = table.loc[table["state"] != "finished", "minutes_left"]
+    left = table.loc[~table["state"].isin(["finished", "failed"]), "minutes_left"]
     states = ", ".join(f"{count} {state}" for state, count in table["state"].value_counts().items())
     unknown = f" and {left.isna().sum()} runs of unknown length" if left.isna().any() else ""
     print(f"\n{states}; left: {left.sum() / 60:.1f} h of one worker{unknown}")

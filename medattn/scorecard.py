@@ -20,7 +20,7 @@ from scipy.stats import ttest_ind_from_stats
 from medattn.evaluation.statistics import Paired, compare, paired_over_seeds
 from medattn.paths import ROOT, papers_folder
 from medattn.published import published
-from medattn.training.recorded import recorded_predictions, recorded_rows, recorded_runs
+from medattn.training.recorded import recorded_rows, recorded_runs, right_answers
 
 LEAST_SEEDS = 3  # fewer cannot decide anything: one seed is an anecdote
 PAPERS = {"ppcr": "PPCR", "global": "Global attention"}
@@ -203,12 +203,6 @@ def _of_runs(asked: Mapping[str, Any]) -> tuple[int, Paired] | None:
 
 def _arm(arm: Mapping[str, Any]) -> dict[str, Any]:
     return {"attention": "none", "weight_map": "none", **arm}
-
-
-def right_answers(run: str) -> np.ndarray:
-    """Say of each test image whether a recorded run classifies it correctly: (N,) bool, in the order of its index."""
-    table = recorded_predictions(run).sort_values("index")
-    return table.filter(regex=r"^p\d").to_numpy().argmax(1) == table["label"].to_numpy()
 
 
 def _of_table(asked: Mapping[str, Any]) -> tuple[int, Paired] | None:

@@ -47,15 +47,19 @@ class Column:
 
 
 def column(cells: Iterable | Column) -> Column:
-    """Read printed shares or percentages, (m,) texts or numbers.
+    """Read printed shares or percentages, (m,) texts or whole numbers.
 
-    Raises ValueError where there is none, and for a cell that is missing, no number, below 0 or above 100.
+    Raises ValueError where there is none, for floats, and for a cell that is missing, no number, below 0 or above 100.
     """
     if isinstance(cells, Column):
         return cells
     series = cells if isinstance(cells, pd.Series) else pd.Series(list(cells), dtype=object)
     if not len(series):
         raise ValueError("cells is empty: there is nothing to audit")
+    if any(isinstance(cell, float | np.floating) and cell == cell for cell in series):
+        raise ValueError(
+            "cells are floats, which have lost their zeros (85.90): read the CSV by read_printed, or give text"
+        )
     values = [_decimal(cell, name) for name, cell in series.items()]
     decimals = max(0, *(-value.as_tuple().exponent for value in values))
     whole = 10**decimals * (1 if decimals and max(values) <= 1 else 100)

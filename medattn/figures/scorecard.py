@@ -11,7 +11,7 @@ def claimed_and_measured(table: pd.DataFrame) -> Figure:
     """Draw each printed difference (diamond) over our own (dot) with its 95 % interval (bar), a row a claim.
 
     `table` has the columns group, label, claimed, difference, low, high (points of accuracy, a plus is what the paper
-    claims), n_seeds and like: whether our runs are of the paper's data set and network. Where not, the dot is hollow.
+    claims), n_seeds and like: whether our runs are as the paper's. Where not, the dot is hollow.
     """
     groups = [rows for _, rows in table.groupby("group", sort=False)]
     table, heights, names, height = pd.concat(groups), [], [], 0.0
@@ -40,7 +40,7 @@ def claimed_and_measured(table: pd.DataFrame) -> Figure:
     shown = [
         Line2D([], [], color=PALETTE[1], marker="D", markeredgecolor="black", linewidth=0, label="printed"),
         Line2D([], [], **dot, label="ours, 95 % interval"),
-        Line2D([], [], **dot, markerfacecolor="white", alpha=0.6, label="ours, other data or network"),
+        Line2D([], [], **dot, markerfacecolor="white", alpha=0.6, label="ours, other data, network or schedule"),
     ]
     figure.legend(handles=shown, loc="outside upper center", ncols=3, frameon=False)
     return figure

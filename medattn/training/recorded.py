@@ -115,15 +115,17 @@ def recorded_predictions(run: str, results: Path | None = None) -> pd.DataFrame:
     return pd.read_csv(_recorded_file(run, "predictions.csv", results))
 
 
+def right_answers(run: str, results: Path | None = None) -> np.ndarray:
+    """Say which test images a recorded run got right: (N,) bool, in the order of their index."""
+    table = recorded_predictions(run, results).sort_values("index")
+    return table.filter(regex=r"^p\d+$").to_numpy().argmax(1) == table["label"].to_numpy()
+
+
 def recorded_right(runs: pd.DataFrame, results: Path | None = None) -> dict[int, np.ndarray]:
     """Say which test images recorded runs of one method, a row a seed, got right: (N,) bool by seed."""
     if runs["seed"].duplicated().any():
         raise ValueError(f"several of these runs have the same seed: {', '.join(runs['run'])}")
-    right = {}
-    for row in runs.sort_values("seed").itertuples():
-        table = recorded_predictions(row.run, results)
-        right[row.seed] = (table.filter(regex=r"^p\d+$").to_numpy().argmax(1) == table["label"]).to_numpy()
-    return right
+    return {row.seed: right_answers(row.run, results) for row in runs.sort_values("seed").itertuples()}
 
 
 def recorded_answers(runs: pd.DataFrame, results: Path | None = None) -> dict[str, dict[int, np.ndarray]]:
@@ -131,6 +133,8 @@ def recorded_answers(runs: pd.DataFrame, results: Path | None = None) -> dict[st
 
     A method is named by the fields in which these runs differ: "none", "ppcr {"scales": [1]}", "global map_hidden=64".
     """
+    if not len(runs):
+        raise ValueError("there are no runs to compare: the query fits none of recorded_runs()")
     fields = [name for name in RECIPE_COLUMNS if name != "seed"]
     differ = [name for name in fields if runs[name].nunique(dropna=False) > 1]
     methods = pd.Series([_named(row) for row in runs[differ].to_dict("records")], index=runs.index)

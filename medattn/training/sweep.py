@@ -43,12 +43,12 @@ def sweep(
         if value is not None and value < 1:
             raise ValueError(f"{name}={value} must be 1 or more")
     recipes = list({recipe.run_id: recipe for recipe in recipes}.values())
-    queue(recipes, runs)
     devices = _devices()
     workers = workers or (max(_cores() // threads, 1) if devices == ["cpu"] else RUNS_A_GPU * len(devices))
     given_up: set[str] = set()
     epochs_at_death = None
     with _engine(workers, threads, scheduler) as (died, many):
+        queue(recipes, runs)
         while left := [r for r in recipes if not Run.of(r, runs).finished and r.run_id not in given_up]:
             jobs = [
                 joblib.delayed(_train)(recipe, devices[k % len(devices)], threads, runs)

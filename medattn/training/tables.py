@@ -11,8 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 from medattn.attention import NORMALISATIONS
 from medattn.datasets import is_known
+from medattn.networks import build_network
 from medattn.training.recipe import GLOBAL_ATTENTION, Recipe
 
 METHODS = ("none", "se", "spa", "ca", "sa", "nl", "gc", "ea", "ppcr")  # in the order of PPCR's tables
@@ -103,9 +106,15 @@ def table_recipes(
     if seeds < 1:
         raise ValueError(f"seeds={seeds} must be 1 or more")
     asked = TABLES[table]
+    for field_name in ("dataset", "network", "seed", *asked.methods[next(iter(asked.methods))]):
+        if field_name in changes:
+            raise ValueError(f"{field_name} is what the table varies: choose by datasets, networks, methods and seeds")
     for method in methods or ():
         if method not in asked.methods:
             raise ValueError(f"methods: {method!r} is not in {table}, which has {', '.join(asked.methods)}")
+    with torch.device("meta"):
+        for network in networks or ():
+            build_network(network, n_classes=2)  # refuses a name that there is not
     for dataset in datasets or ():
         if not is_known(dataset.partition(":")[0]) and not is_known(dataset):
             raise ValueError(f"datasets: {dataset!r} is unknown; `medattn data` lists what there is")

@@ -312,3 +312,9 @@ def test_the_second_papers_means_are_of_30_epochs_on_a_fifth_of_the_images():
     glaucoma = single[single["dataset"] == "Glaucoma"]["accuracy"]
     assert possible_sizes(glaucoma, range(1, 601)).index.tolist() == [587, 591]
     assert images(glaucoma, 591).tolist() == [439, 440]
+
+
+def test_floats_are_refused_as_they_have_lost_their_zeros():
+    with pytest.raises(ValueError, match="floats, which have lost their zeros"):
+        misfits([85.9, 87.2], 156)
+    assert misfits(["85.90", "87.20"], 156)["printed"].tolist() == ["87.20"]

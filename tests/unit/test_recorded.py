@@ -138,7 +138,9 @@ def test_methods_are_named_by_what_they_differ_in():
     names = set(recorded_answers(breast))
     assert {"none", "ppcr", "ea", 'ppcr {"scales": [1]}', 'ppcr {"norm": "none"}'} <= names
     drawn = recorded_runs().query("dataset == 'phantoms' and split == 'own' and epochs == 16")
-    assert {"none", "l1 map_penalty=1"} <= set(recorded_answers(drawn))
+    assert {"none", "l1 map_hidden=32 map_penalty=1"} <= set(recorded_answers(drawn))
+    with pytest.raises(ValueError, match="the query fits none of recorded_runs"):
+        recorded_answers(drawn[:0])
 
 
 def test_what_is_recorded_keeps_the_documented_schema():

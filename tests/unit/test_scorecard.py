@@ -30,10 +30,9 @@ from medattn.scorecard import (
     notebook_links,
     one_row,
     printed_difference,
-    right_answers,
     summed,
 )
-from medattn.training.recorded import recorded_runs
+from medattn.training.recorded import recorded_runs, right_answers
 from medattn.training.tables import table_recipes
 
 CLAIMS = claims()
