@@ -109,6 +109,7 @@ def comparison(table: pd.DataFrame, against: str) -> Figure:
     axes[0, 1].axvline(0, color="black", linewidth=0.8)
     names = [f"{row.method} ({row.seeds} seed{'s' if row.seeds > 1 else ''})" for row in rows.itertuples()]
     axes[0, 0].set_yticks(range(len(rows)), names)
+    axes[0, 0].set_ylim(-0.6, len(rows) - 0.4)
     axes[0, 0].set_xlabel("test accuracy, %")
     axes[0, 1].set_xlabel(f"minus that of {against}, percentage points")
     return figure

@@ -106,9 +106,9 @@ def table_recipes(
     if seeds < 1:
         raise ValueError(f"seeds={seeds} must be 1 or more")
     asked = TABLES[table]
-    for field_name in ("dataset", "network", "seed", *asked.methods[next(iter(asked.methods))]):
-        if field_name in changes:
-            raise ValueError(f"{field_name} is what the table varies: choose by datasets, networks, methods and seeds")
+    varied = {"dataset", "network", "seed"}.union(*asked.methods.values())
+    for name in varied.intersection(changes):
+        raise ValueError(f"{name} is what the table varies: choose by datasets, networks, methods and seeds")
     for method in methods or ():
         if method not in asked.methods:
             raise ValueError(f"methods: {method!r} is not in {table}, which has {', '.join(asked.methods)}")

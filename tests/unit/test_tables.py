@@ -63,6 +63,7 @@ def test_settings_are_those_of_the_papers():
         ({"table": "table2", "networks": ["resnet19"]}, "network 'resnet19' is no torchvision classifier"),
         ({"table": "table2", "attention": "se"}, "attention is what the table varies"),
         ({"table": "table2", "seed": 3}, "seed is what the table varies"),
+        ({"table": "global-fig7", "map_epochs": 3}, "map_epochs is what the table varies"),
     ],
 )
 def test_a_wrong_word_is_refused(words, message):
