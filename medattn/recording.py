@@ -60,7 +60,7 @@ def record(network: nn.Module, contexts: bool = True) -> Iterator[dict[str, Reco
     sites = [site for site in attention_sites(network) if site.attention in ATTENTION_MAPS]
     if not sites:
         raise ValueError(_why_nothing(network))
-    seen = {site.name: Recorded(site.name, site.name.partition(".")[0], site.attention) for site in sites}
+    seen = {site.name: Recorded(site.name, _stage(site.name), site.attention) for site in sites}
     kept: dict[tuple[str, str], list[Tensor]] = {}
     hooks = []
 
@@ -100,6 +100,10 @@ def record(network: nn.Module, contexts: bool = True) -> Iterator[dict[str, Reco
             hook.remove()
     for (name, what), batches in kept.items():
         setattr(seen[name], what, torch.cat(batches))
+
+
+def _stage(name: str) -> str:
+    return name.removeprefix("image_cnn.").partition(".")[0]  # the same behind a weight map
 
 
 def _why_nothing(network: nn.Module) -> str:

@@ -3,8 +3,9 @@
 from medattn.datasets.catalog import DATASETS, catalog, download, is_known, load_dataset
 from medattn.datasets.dataset import Dataset, Split
 from medattn.datasets.idrid_segmentation import Segmented, idrid_segmentation
+from medattn.datasets.outlined import outlined
 from medattn.datasets.potential import potential_attention
-from medattn.datasets.splits import resplit
+from medattn.datasets.splits import resplit, shuffle_labels
 
 __all__ = [
     "DATASETS",
@@ -16,6 +17,8 @@ __all__ = [
     "idrid_segmentation",
     "is_known",
     "load_dataset",
+    "outlined",
     "potential_attention",
     "resplit",
+    "shuffle_labels",
 ]

@@ -12,6 +12,7 @@ from urllib.request import urlopen
 from medmnist import INFO
 from tqdm import tqdm
 
+from medattn.datasets.busi_masks import with_masks
 from medattn.datasets.dataset import Dataset
 from medattn.datasets.on_disk import read_npz
 from medattn.paths import data_folder, write_whole
@@ -37,7 +38,7 @@ def is_supported(name: str) -> bool:
 
 
 def load_medmnist(name: str, size: int = 28) -> Dataset:
-    """Load a set after its checksum was found right.
+    """Load a set after its checksum was found right; BreastMNIST with lesion masks where they are (`busi_masks`).
 
     Raises FileNotFoundError for a file that is not there, ValueError for one that is not the official file (truncated,
     altered) and for a set with several labels an image; each says what was expected and how to get it.
@@ -52,7 +53,8 @@ def load_medmnist(name: str, size: int = 28) -> Dataset:
             f"{_how_to_get(name, size)}"
         )
     labels = INFO[name]["label"]
-    return read_npz(file, name, size, tuple(labels[str(k)] for k in range(len(labels))))
+    data = read_npz(file, name, size, tuple(labels[str(k)] for k in range(len(labels))))
+    return with_masks(data) if name == "breastmnist" else data
 
 
 def download(name: str, size: int = 28) -> Path:

@@ -57,6 +57,20 @@ def resplit(data: Dataset, split: str) -> Dataset:
     return replace(data, train=pool.take(train), val=pool.take(val))
 
 
+def shuffle_labels(data: Dataset, seed: int) -> Dataset:
+    """Give the data set with its training and validation labels in random order, each among its own; a control.
+
+    Nothing about an image tells its label any more; the class counts stay, and so do test images and labels.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    mixed = {}
+    for name in ("train", "val"):
+        split = getattr(data, name)
+        order = torch.randperm(len(split), generator=generator).to(split.labels.device)
+        mixed[name] = replace(split, labels=split.labels[order])
+    return replace(data, **mixed)
+
+
 def _joined(first: Split, second: Split) -> Split:
     masks = None if first.masks is None else torch.cat([first.masks, second.masks])
     return Split(torch.cat([first.images, second.images]), torch.cat([first.labels, second.labels]), masks)

@@ -11,7 +11,7 @@ Paper: global spatial attention, section 4.6, takes a t-test over the 30 chosen 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -92,14 +92,28 @@ def compare(first: np.ndarray, second: np.ndarray) -> Paired:
     first, second = _seeds_by_images("first", first), _seeds_by_images("second", second)
     if first.shape != second.shape:
         raise ValueError(f"first {first.shape} and second {second.shape} must be the same seeds and images")
-    difference = second.astype(float) - first
-    n_seeds, n_images = difference.shape
+    pair = contrast(second.astype(float) - first)
+    return replace(pair, p=exact_mcnemar(first[0], second[0])[2]) if pair.n == 1 else pair
+
+
+def contrast(values: np.ndarray) -> Paired:
+    """Ask whether a quantity with one value a seed and image, (seeds, images), is 0 in the mean of new ones of both.
+
+    The quantity may be a difference of scores, or of differences (an interaction). One seed: Student's interval over
+    its images, which is about this one network only. Images whose value is nan for any seed are left out.
+    """
+    values = np.asarray(values, dtype=float)
+    if values.ndim != 2 or values.shape[0] < 1:
+        raise ValueError(f"values {values.shape} must be (seeds, images)")
+    values = values[:, np.isfinite(values).all(0)]
+    n_seeds, n_images = values.shape
+    if n_images < 2:
+        raise ValueError(f"{n_images} images have a value for every seed; it takes 2 or more")
     if n_seeds == 1:
-        mean, error, freedom = float(difference.mean()), float(difference.std(ddof=1) / n_images**0.5), n_images - 1
-        p = exact_mcnemar(first[0], second[0])[2]
+        mean, error, freedom = float(values.mean()), float(values.std(ddof=1) / n_images**0.5), n_images - 1
     else:
-        mean, error, freedom = _crossed(difference)
-        p = float(2 * stats.t.sf(abs(mean) / error, freedom)) if error else float(mean == 0)
+        mean, error, freedom = _crossed(values)
+    p = float(2 * stats.t.sf(abs(mean) / error, freedom)) if error else float(mean == 0)
     reach = _t(freedom) * error
     return Paired(mean, mean - reach, mean + reach, p, n_seeds)
 

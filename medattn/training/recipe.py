@@ -42,6 +42,7 @@ class Recipe:
     size: int = 28  # px
     dataset_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     split: str = "own"  # 'k/n': validate on the k-th of n folds; 'all': train on the validation images too
+    shuffle_labels: bool = False  # a control: training and validation labels change places among the images, by seed
     augment: str = "none"
     normalise: str = "half"
     network: str = "resnet18"

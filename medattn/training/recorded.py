@@ -22,7 +22,7 @@ from medattn.training.recipe import Recipe
 from medattn.training.runs import CHANGED, Run, save_weights
 
 RECIPE_COLUMNS = [
-    *("dataset", "dataset_options", "size", "split", "network", "attention", "attention_options"),
+    *("dataset", "dataset_options", "size", "split", "shuffle_labels", "network", "attention", "attention_options"),
     *("weight_map", "map_options", "map_hidden", "map_penalty", "map_epochs"),
     *("seed", "epochs", "lr", "weight_decay", "batch_size", "precision"),
 ]

@@ -28,7 +28,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from medattn.attention import WEIGHT_MAPS, FixedMap, WeightMapped, insert_attention
-from medattn.datasets import Dataset, load_dataset, resplit
+from medattn.datasets import Dataset, load_dataset, resplit, shuffle_labels
 from medattn.datasets.augment import NORMALISE
 from medattn.evaluation.metrics import Scores, score
 from medattn.networks import build_network
@@ -127,7 +127,8 @@ class Run:
     def dataset(self) -> Dataset:
         """Load the data set of the recipe, divided as the recipe says."""
         data = load_dataset(self.recipe.dataset, self.recipe.size, **self.recipe.dataset_options)
-        return resplit(data, self.recipe.split)
+        data = resplit(data, self.recipe.split)
+        return shuffle_labels(data, self.recipe.seed) if self.recipe.shuffle_labels else data
 
     @property
     def maps(self) -> Tensor:

@@ -54,7 +54,7 @@ def test_every_field_is_part_of_the_identity():
         "attention_options": {"init": 1.0}, "attention_where": ["layer1"], "optimizer": "adam", "lr": 0.1,
         "momentum": 0.5, "weight_decay": 0.0, "lr_step": 10, "lr_factor": 0.5, "epochs": 2, "batch_size": 8,
         "accumulate": 2, "precision": "bf16", "channels_last": False, "compile": True, "select": "auc", "seed": 3,
-        "split": "2/5", "weight_map": "global", "map_options": {"kernel": 5}, "map_hidden": 62, "map_penalty": 0.01,
+        "split": "2/5", "shuffle_labels": True, "weight_map": "global", "map_options": {"kernel": 5}, "map_hidden": 62, "map_penalty": 0.01,
         "map_epochs": 60, "test_every_epoch": True,
     }  # fmt: skip
     assert set(changed) == {field.name for field in dataclasses.fields(Recipe)}

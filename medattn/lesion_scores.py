@@ -1,0 +1,90 @@
+"""Every map of a trained network against the outlined lesions: what notebook 14 measures, and what is kept of it.
+
+The maps are those of the attention at the last block of each stage ("layer1", ...), Grad-CAM at the end of the same
+stages ("grad-cam layer1", ...), a global map ("global"), and what they are compared with: the attention of the network
+before its training ("untrained layer1", ...), a bet on the middle of the image ("centre") and noise ("chance").
+"""
+
+from pathlib import Path
+
+import pandas as pd
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from medattn.attention import WeightMapped, attention_sites
+from medattn.attention.insert import residual_norms
+from medattn.attention.methods import ATTENTION_MAPS
+from medattn.evaluation import centred_gaussian, chance, deletion_insertion, grad_cam, localisation
+from medattn.paths import results_folder
+from medattn.recording import last_of_each_stage, record_images
+from medattn.training.recorded import record_rows
+from medattn.training.runs import Run, build_from, save_weights
+
+FILE = "lesions.safetensors"  # of a recorded run: "map/score" -> (N,), half precision
+
+
+def attention_maps(network: nn.Module, images: Tensor, normalise: str = "half") -> dict[str, Tensor]:
+    """Give the attention map of each stage's last block, by stage, (N, H, W); none for a network without them."""
+    if not any(site.attention in ATTENTION_MAPS for site in attention_sites(network)):
+        return {}
+    seen = last_of_each_stage(record_images(network, images, normalise, contexts=False))
+    return {stage: site.map(images.shape[-1]) for stage, site in seen.items()}
+
+
+def all_maps(network: nn.Module, images: Tensor, normalise: str = "half") -> dict[str, Tensor]:
+    """Give every map of a network by name: attention and Grad-CAM of each stage, and the global map; (N, H, W) each."""
+    maps = attention_maps(network, images, normalise)
+    inner, prefix = (network.image_cnn, "image_cnn.") if isinstance(network, WeightMapped) else (network, "")
+    if isinstance(network, WeightMapped):
+        maps["global"] = network.weight_map().detach()[0].expand(len(images), -1, -1).float()
+    for stage in dict.fromkeys(name.partition(".")[0] for name in residual_norms(inner)):
+        maps[f"grad-cam {stage}"] = grad_cam(network, images, prefix + stage, normalise)
+    return maps
+
+
+def score_run(run: Run, images: Tensor, masks: Tensor, n_perturbed: int = 24) -> dict[str, Tensor]:
+    """Score every map of a finished run on images (N, C, H, W) with outlined lesions (N, H, W): "map/score" -> (N,).
+
+    The scores are those of `localisation`, and the areas of deletion and insertion, for the first `n_perturbed` images
+    only (the others are nan).
+    """
+    network, recipe, n = run.network(), run.recipe, len(images)
+    maps = all_maps(network, images, recipe.normalise)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        fresh = build_from(recipe.replace(pretrained=False), run.result["n_classes"], run.result["channels"])
+    before = attention_maps(fresh, images, recipe.normalise)
+    untrained = {f"untrained {name}": values for name, values in before.items()}
+    centre = centred_gaussian(images.shape[-1]).expand(n, -1, -1)
+    scores = {f"chance/{name}": values for name, values in chance(masks).items()}
+    for name, values in {**maps, **untrained, "centre": centre}.items():
+        scores |= {f"{name}/{score}": each for score, each in localisation(values, masks).items()}
+        if name not in untrained:
+            curves = deletion_insertion(network, images[:n_perturbed], values[:n_perturbed], normalise=recipe.normalise)
+            for score, curve in zip(("deletion", "insertion"), curves, strict=True):
+                scores[f"{name}/{score}"] = torch.full((n,), torch.nan)
+                scores[f"{name}/{score}"][:n_perturbed] = curve.mean(1)
+    return scores
+
+
+def record_scores(run: Run, scores: dict[str, Tensor], results: Path | None = None) -> None:
+    """Keep what `score_run` gave of a recorded run: each image's scores, and a table of their means."""
+    folder = (results or results_folder()) / "runs" / run.recipe.run_id
+    if not (folder / "recipe.yaml").exists():
+        raise ValueError(f"run {run.recipe.run_id} is not recorded; record_run(run) comes first")
+    save_weights(folder / FILE, {name: values.half() for name, values in scores.items()})
+    rows: dict[str, dict[str, float]] = {}
+    for name, values in scores.items():
+        which, _, score = name.rpartition("/")
+        rows.setdefault(which, {})[score] = float(values.nanmean())
+    table = pd.DataFrame([{"map": which, "n_images": len(values), **means} for which, means in rows.items()])
+    record_rows("lesion_scores", run, table, results)
+
+
+def recorded_scores(run: str, results: Path | None = None) -> dict[str, Tensor]:
+    """Give the scores of a recorded run, "map/score" -> (N,)."""
+    path = (results or results_folder()) / "runs" / run / FILE
+    if not path.exists():
+        raise ValueError(f"run {run!r} has no recorded lesion scores; recorded_rows('lesion_scores') names those")
+    return {name: values.double() for name, values in load_file(path).items()}

@@ -1,0 +1,81 @@
+"""The maps of a trained network against lesions: measured, kept, read again."""
+
+import pytest
+import torch
+
+from medattn.datasets import load_dataset, outlined, shuffle_labels
+from medattn.lesion_scores import all_maps, record_scores, recorded_scores, score_run
+from medattn.training import Recipe, fit
+from medattn.training.recorded import record_run, recorded_rows
+from medattn.training.runs import build_from
+
+SMALL = Recipe(
+    dataset_options={"n_train": 12, "n_val": 6, "n_test": 9}, network="timm:test_resnet", epochs=1, batch_size=6
+)
+STAGES = ["layer1", "layer2", "layer3", "layer4"]
+
+
+@pytest.fixture(scope="module")
+def images_and_masks():
+    return outlined("phantoms", 28, **SMALL.dataset_options)
+
+
+def test_only_images_with_a_lesion_are_scored(images_and_masks):
+    images, masks = images_and_masks
+    assert len(images) == 6 and masks.any((1, 2)).all()  # a third of 9 has none
+    with pytest.raises(ValueError, match="digits has no lesion masks"):
+        outlined("digits", 28)
+
+
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ({}, [f"grad-cam {stage}" for stage in STAGES]),
+        ({"attention": "se"}, [f"grad-cam {stage}" for stage in STAGES]),
+        ({"attention": "gc"}, [*STAGES, *(f"grad-cam {stage}" for stage in STAGES)]),
+        (
+            {"attention": "ppcr", "weight_map": "global"},
+            [*STAGES, "global", *(f"grad-cam {stage}" for stage in STAGES)],
+        ),
+    ],
+)
+def test_every_map_of_a_network_has_its_name(changes, names, images_and_masks):
+    images, _ = images_and_masks
+    network = build_from(SMALL.replace(**changes), 3, 3)
+    maps = all_maps(network, images)
+    assert list(maps) == names
+    assert all(values.shape == (6, 28, 28) and values.isfinite().all() for values in maps.values())
+
+
+def test_scores_are_recorded_and_read_again(tmp_path, images_and_masks):
+    recipe = SMALL.replace(attention="ppcr", shuffle_labels=True)
+    run = fit(recipe, "cpu", progress=False, runs=tmp_path / "runs")
+    run.result["commit"] = "0123456789ab"  # as if the code was in a commit, whatever the state of this checkout
+    scores = score_run(run, *images_and_masks, n_perturbed=2)
+    assert scores["untrained layer1/auc"].tolist() == [0.5] * 6  # PPCR's gates are 0.5 before training
+    assert int(scores["layer1/deletion"].isfinite().sum()) == 2
+    results = tmp_path / "results"
+    with pytest.raises(ValueError, match=r"is not recorded; record_run\(run\) comes first"):
+        record_scores(run, scores, results)
+    record_run(run, results)
+    record_scores(run, scores, results)
+    again = recorded_scores(recipe.run_id, results)
+    assert set(again) == set(scores)
+    torch.testing.assert_close(again["layer4/auc"], scores["layer4/auc"].double(), rtol=1e-3, atol=1e-3)
+    table = recorded_rows("lesion_scores", results).set_index("map")
+    assert table.loc["layer4", "auc"] == pytest.approx(scores["layer4/auc"].mean().item(), rel=1e-4)
+    with pytest.raises(ValueError, match="no recorded lesion scores"):
+        recorded_scores("another", results)
+
+
+def test_shuffled_labels_keep_their_counts_and_the_test_images_theirs():
+    data = load_dataset("phantoms", 28, n_train=60, n_val=30, n_test=9)
+    mixed = shuffle_labels(data, seed=1)
+    for name in ("train", "val"):
+        before, after = getattr(data, name), getattr(mixed, name)
+        assert torch.equal(before.labels.bincount(), after.labels.bincount())
+        assert not torch.equal(before.labels, after.labels) and torch.equal(before.images, after.images)
+    assert mixed.test is data.test
+    assert torch.equal(mixed.train.labels, shuffle_labels(data, seed=1).train.labels)
+    assert not torch.equal(mixed.train.labels, shuffle_labels(data, seed=2).train.labels)
+    assert SMALL.replace(shuffle_labels=True).run_id != SMALL.run_id
