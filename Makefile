@@ -9,7 +9,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --dist loadfile
 SUITABLE := import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab notebooks refresh bench lint lock clean
+.PHONY: help demo test lab notebooks refresh site bench lint lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,12 @@ refresh: $(READY)  ## execute the committed notebooks anew and normalise them
 	$(BIN)/ruff format notebooks
 	@$(BIN)/medattn refresh
 
+site: $(READY)  ## write notebooks and recorded results as a static site to out/site
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+	$(BIN)/python -m sphinx --quiet --fail-on-warning -c docs -d "$$folder/doctrees" . "$$folder/site" && \
+	mkdir -p out && rm -rf out/site && mv "$$folder/site" out && \
+	echo "Open $(CURDIR)/out/site/index.html in a browser"
+
 bench: $(READY)  ## measure, side by side on this machine, what the modules cost
 	$(BIN)/python tests/benchmarks/global_map.py
 
@@ -49,7 +55,7 @@ lock:  ## renew requirements.lock from pyproject.toml (needs uv)
 
 clean:  ## remove what the runs of notebooks and tests left; not .venv, not data/
 	rm -rf out build .pytest_cache .ruff_cache .hypothesis
-	find medattn tests notebooks \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
+	find medattn tests notebooks docs \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml requirements.lock
 	@$(BIN)/python -c 'import pip; $(SUITABLE)' 2>/dev/null || { \

@@ -47,8 +47,8 @@ def pixel_auc(maps: Tensor, masks: Tensor, within: Tensor | None = None) -> Tens
     areas = []
     for value, on in zip(values, on_mask, strict=True):
         beside = value[~on].sort().values
-        below = (torch.searchsorted(beside, value[on]) + torch.searchsorted(beside, value[on], right=True)) / 2
-        areas.append(below.mean() / len(beside))  # Mann and Whitney's count of pairs
+        below = torch.searchsorted(beside, value[on]) + torch.searchsorted(beside, value[on], right=True)
+        areas.append(below.double().mean() / 2 / len(beside))  # Mann and Whitney's count of pairs
     return torch.stack(areas)
 
 

@@ -62,8 +62,8 @@ class Smallest:
 
 def wilson(n_right: int, n: int) -> tuple[float, float]:
     """Give the 95 % interval of a share, for `n_right` of `n` independent images."""
-    if not 0 <= n_right <= n or n < 1:
-        raise ValueError(f"n_right={n_right} must be 0 to n={n}, and n 1 or more")
+    if not 0 <= n_right <= n or n < 1 or n_right != int(n_right) or n != int(n):
+        raise ValueError(f"n_right={n_right} and n={n} must be whole numbers of images, 0 to n, and n 1 or more")
     interval = stats.binomtest(int(n_right), int(n)).proportion_ci(LEVEL, method="wilson")
     return float(interval.low), float(interval.high)
 
@@ -196,7 +196,10 @@ def holm(p_values: np.ndarray) -> np.ndarray:
     """Correct the p-values of one table, (n,), so that the chance of any false alarm in it stays below 5 %."""
     from statsmodels.stats.multitest import multipletests  # takes a second to import
 
-    return multipletests(np.asarray(p_values, dtype=float), method="holm")[1]
+    p_values = np.asarray(p_values, dtype=float)
+    if p_values.ndim != 1 or not ((p_values >= 0) & (p_values <= 1)).all():
+        raise ValueError(f"p_values must be (n,) numbers from 0 to 1, none missing; given: {p_values}")
+    return multipletests(p_values, method="holm")[1]
 
 
 def smallest_difference(n: int, share: float) -> Smallest:

@@ -8,6 +8,7 @@ from medattn.evaluation import (
     accuracy,
     compare,
     comparison,
+    contrast,
     exact_mcnemar,
     holm,
     mean_over_seeds,
@@ -74,6 +75,21 @@ def test_one_seed_is_about_images_only():
 def test_between_equal_methods_five_in_a_hundred_comparisons_miss(n_seeds, n_images, between):
     generator = np.random.default_rng(n_seeds + n_images)
     results = [compare(*two_equal_methods(generator, n_seeds, n_images, between)) for _ in range(800)]
+    missed = np.mean([not r.low <= 0 <= r.high for r in results])
+    assert 0.03 <= missed <= 0.085
+    assert np.mean([r.p < 0.05 for r in results]) == pytest.approx(missed, abs=1e-9)
+
+
+@pytest.mark.parametrize(("gain", "n_seeds", "n_images"), [(0.0, 3, 156), (0.1, 5, 300)])
+def test_where_gains_add_up_five_in_a_hundred_interactions_miss(gain, n_seeds, n_images):
+    """Both - second - (first - none), of four arms that differ by seed and image, with gains that are independent."""
+    generator = np.random.default_rng(n_seeds)
+    results = []
+    for _ in range(800):
+        shared = generator.normal(0, 0.3, (4, 1, n_images)) + generator.normal(0, 0.05, (4, n_seeds, 1))
+        chance = 0.6 + gain * np.array([0, 1, 1, 2])[:, None, None] + 0.3 * shared
+        none, first, second, both = (generator.random((4, n_seeds, n_images)) < chance).astype(float)
+        results.append(contrast((both - second) - (first - none)))
     missed = np.mean([not r.low <= 0 <= r.high for r in results])
     assert 0.03 <= missed <= 0.085
     assert np.mean([r.p < 0.05 for r in results]) == pytest.approx(missed, abs=1e-9)
@@ -190,7 +206,12 @@ def test_the_printed_t_test_takes_epochs_for_runs():
         (lambda: exact_mcnemar([True], [True, False]), "image by image"),
         (lambda: paired_over_seeds([0.5], [0.6]), "n >= 2"),
         (lambda: paired_over_seeds([0.5, 0.6], [0.6]), "seed by seed"),
-        (lambda: wilson(7, 6), "n_right=7 must be 0 to n=6"),
+        (lambda: wilson(7, 6), "n_right=7 and n=6 must be whole numbers of images, 0 to n"),
+        (lambda: wilson(0.8, 10), "n_right=0.8 and n=10 must be whole numbers"),
+        (lambda: holm([0.1, 1.2]), "p_values must be"),
+        (lambda: holm([0.1, np.nan]), "none missing"),
+        (lambda: contrast(np.zeros(4)), r"values \(4,\) must be \(seeds, images\)"),
+        (lambda: contrast(np.full((2, 3), np.nan)), "0 images have a value for every seed"),
         (lambda: accuracy(np.ones(5, bool)), r"right must be \(seeds, images\) of bool"),
         (lambda: accuracy(np.ones((2, 5))), "given: .2, 5. float64"),
         (lambda: compare(np.ones((2, 5), bool), np.ones((3, 5), bool)), "same seeds and images"),
@@ -202,3 +223,17 @@ def test_the_printed_t_test_takes_epochs_for_runs():
 def test_what_does_not_fit_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_contrast_is_what_compare_says_and_works_on_any_numbers():
+    first, second = two_equal_methods(np.random.default_rng(1), 3, 80, 0.3)
+    pair, values = compare(first, second), second.astype(float) - first
+    assert contrast(values) == pair
+    scaled = contrast(2.5 * values)
+    assert scaled.p == pytest.approx(pair.p) and scaled.low == pytest.approx(2.5 * pair.low)
+    with_gap = np.column_stack([values, [np.nan, 1, 1]])
+    assert contrast(with_gap) == pair  # an image without a value for every seed is left out
+    one = contrast(values[:1])  # one network: Student's interval over its images
+    expected = stats.ttest_1samp(values[0], 0)
+    assert (one.n, one.p) == (1, pytest.approx(expected.pvalue))
+    assert (one.low, one.high) == pytest.approx(tuple(expected.confidence_interval(0.95)))
