@@ -7,6 +7,7 @@ before its training ("untrained layer1", ...), a bet on the middle of the image 
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from safetensors.torch import load_file
@@ -15,12 +16,13 @@ from torch import Tensor, nn
 from medattn.attention import WeightMapped, attention_sites
 from medattn.attention.insert import residual_norms
 from medattn.attention.methods import ATTENTION_MAPS
-from medattn.evaluation import centred_gaussian, chance, deletion_insertion, grad_cam, localisation
+from medattn.evaluation import centred_gaussian, chance, contrast, deletion_insertion, grad_cam, holm, localisation
 from medattn.paths import results_folder
 from medattn.recording import last_of_each_stage, record_images
 from medattn.training.recorded import record_rows
 from medattn.training.runs import Run, build_from, save_weights
 
+BASELINES = ("chance", "centre", "grad-cam", "untrained", "shuffled")
 FILE = "lesions.safetensors"  # of a recorded run: "map/score" -> (N,), half precision
 
 
@@ -88,3 +90,67 @@ def recorded_scores(run: str, results: Path | None = None) -> dict[str, Tensor]:
     if not path.exists():
         raise ValueError(f"run {run!r} has no recorded lesion scores; recorded_rows('lesion_scores') names those")
     return {name: values.double() for name, values in load_file(path).items()}
+
+
+def beside_baselines(runs: pd.DataFrame, score: str = "auc", results: Path | None = None) -> pd.DataFrame:
+    """Compare every map of one data set's recorded runs with what says nothing of it; a row a method and map.
+
+    `runs` are rows of `recorded_runs` with recorded lesion scores, alike but for method, seed and shuffled labels.
+    A map of a stage is compared, image by image and seed by seed, with noise ("chance"), a bet on the middle
+    ("centre"), Grad-CAM of the same networks and stage, the networks before training ("untrained"), and the same map
+    of networks trained on shuffled labels ("shuffled"). Columns: method, map, stage, seeds, n_images, value with its
+    95 % interval (low, high); by baseline the difference, its `p_`, and its `holm_`: p corrected for all comparisons
+    of the table.
+    """
+    scores: dict[tuple[str, bool], list[dict[str, Tensor]]] = {}
+    for row in runs.sort_values("seed").itertuples():
+        method = row.attention if row.weight_map == "none" else "+".join({row.weight_map, row.attention} - {"none"})
+        scores.setdefault((method, row.shuffle_labels), []).append(recorded_scores(row.run, results))
+    rows = []
+    for (method, shuffled), every in scores.items():
+        if shuffled:
+            continue
+        stack = {
+            name: np.stack([one[name].numpy() for one in every]) for name in every[0] if name.endswith(f"/{score}")
+        }
+        control = scores.get((method, True), [])
+        for name, values in stack.items():
+            which = name.removesuffix(f"/{score}")
+            if which.startswith("untrained") or which in ("chance", "centre"):
+                continue
+            stage = which.removeprefix("grad-cam ")
+            against = {
+                "chance": stack.get(f"chance/{score}"),
+                "centre": stack[f"centre/{score}"],
+                "grad-cam": stack.get(f"grad-cam {which}/{score}"),  # of an attention map: at its stage
+                "untrained": stack.get(f"untrained {which}/{score}"),
+                "shuffled": np.stack([one[name].numpy() for one in control]) if control else None,
+            }
+            mean = contrast(values)
+            row = {"method": method, "map": which, "stage": stage, "seeds": mean.n, "n_images": values.shape[1]}
+            row |= {"value": mean.difference, "low": mean.low, "high": mean.high}
+            for baseline, other in against.items():
+                if other is not None and other.shape == values.shape:
+                    pair = contrast(values - other)
+                    row |= {baseline: pair.difference, f"p_{baseline}": pair.p}
+            rows.append(row)
+    table = pd.DataFrame(rows)
+    for baseline in BASELINES:
+        for column in (baseline, f"p_{baseline}"):
+            if column not in table:
+                table[column] = np.nan
+    places = [f"p_{baseline}" for baseline in BASELINES]
+    flat = table[places].to_numpy().ravel()
+    flat[np.isfinite(flat)] = holm(flat[np.isfinite(flat)])
+    table[[f"holm_{baseline}" for baseline in BASELINES]] = flat.reshape(-1, len(BASELINES))
+    return table
+
+
+def verdicts(table: pd.DataFrame, baseline: str) -> pd.DataFrame:
+    """Say of `beside_baselines` where a map is better (+), worse (-) or no other (.) than a baseline, by stage."""
+    said = np.where(table[f"holm_{baseline}"] < 0.05, np.where(table[baseline] > 0, "+", "-"), ".")
+    said = np.where(table[baseline].isna(), "", said)
+    named = table.assign(
+        said=said, method=table["method"].where(table["map"] == table["stage"], "Grad-CAM of " + table["method"])
+    )
+    return named.pivot(index="method", columns="stage", values="said").fillna("").rename_axis(index=None, columns=None)

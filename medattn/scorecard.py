@@ -175,7 +175,8 @@ def _matches(table: pd.DataFrame, where: Mapping[str, Any]) -> pd.Series:
     return fits
 
 
-_USUAL = {"dataset_options": {}, "split": "own", "attention_options": {}, "map_options": {}}
+_USUAL = {"dataset_options": {}, "split": "own", "shuffle_labels": False, "attention_options": {}}
+_USUAL |= {"prior": "", "map_options": {}}
 
 
 def _runs(where: Mapping[str, Any], arm: Mapping[str, Any]) -> pd.DataFrame:

@@ -21,6 +21,7 @@ from medattn.attention.ppcr import (
     PixelNorm,
 )
 from medattn.attention.principal import Principal, principal_features, rotated
+from medattn.attention.prior import PRIORS, set_prior
 from medattn.attention.rivals import ExternalAttention, NonLocal, SpatialPyramidAttention
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "ATTENTION_MAPS",
     "NORMALISATIONS",
     "PPCR",
+    "PRIORS",
     "WEIGHT_MAPS",
     "CrossChannelPyramidPooling",
     "ExternalAttention",
@@ -50,4 +52,5 @@ __all__ = [
     "principal_features",
     "resize_attention",
     "rotated",
+    "set_prior",
 ]

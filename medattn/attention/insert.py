@@ -174,7 +174,8 @@ def resize_attention(network: nn.Module, size: Size) -> list[Site]:
     shapes = output_shapes(fresh, [f"{site.name}.module" for site in sites], in_channels, size)
     for site in sites:
         place = network.get_submodule(site.name)
-        place.size = tuple(shapes[f"{site.name}.module"][2:])
+        fitting = tuple(shapes[f"{site.name}.module"][2:])
         if hasattr(place.attention, "resize_weights"):
-            place.attention.resize_weights(place.size)
+            place.attention.resize_weights(fitting)
+        place.size = fitting
     return attention_sites(network)

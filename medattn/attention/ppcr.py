@@ -15,6 +15,7 @@ Differs from the paper:
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils import parametrize
 
 Size = int | tuple[int, int]
 
@@ -150,8 +151,13 @@ class PPCR(nn.Module):
     def resize_weights(self, size: Size) -> None:
         """Resample W bilinearly to another feature-map size, in place; the module then takes that size.
 
-        W becomes a new parameter: build the optimiser afterwards.
+        W becomes a new parameter: build the optimiser afterwards. Raises ValueError for a W that a
+        prior map multiplies.
         """
+        if parametrize.is_parametrized(self.integrate):
+            raise ValueError(
+                f"W is multiplied by a prior map of {self.size}: build the network for the other size, then set_prior"
+            )
         self.size = height_width(size)
         weight = self.integrate.weight
         resampled = F.interpolate(weight[None], self.size, mode="bilinear", align_corners=False, antialias=True)

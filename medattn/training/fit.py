@@ -97,7 +97,7 @@ def _train_and_test(run: Run, device: torch.device, progress: bool) -> None:
         part.write_text(recipe.to_yaml())
 
     with _seeded(recipe.seed, 0, device):
-        network = build_from(recipe, data.n_classes, data.channels, data.train.images).to(device)
+        network = build_from(recipe, data.n_classes, data.channels, data.train.images, run.folder.parent).to(device)
     if recipe.channels_last:
         network = network.to(memory_format=torch.channels_last)
     optimizer = OPTIMIZERS[recipe.optimizer](parameter_groups(network), recipe)

@@ -19,7 +19,7 @@ from typing import Any, Self
 import torch
 import yaml
 
-from medattn.attention import ATTENTION, WEIGHT_MAPS
+from medattn.attention import ATTENTION, PRIORS, WEIGHT_MAPS
 from medattn.datasets.augment import AUGMENT, NORMALISE
 from medattn.datasets.splits import fold_of
 
@@ -51,6 +51,8 @@ class Recipe:
     attention: str = "none"
     attention_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     attention_where: tuple[str, ...] | None = None  # module names; None: every residual block
+    prior: str = ""  # a run whose weight map scales PPCR's W, or starts it
+    prior_use: str = "multiply"  # or "start"
     weight_map: str = "none"  # in front of the network
     map_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     map_hidden: int = 32  # K, the pixel CNN's channels
@@ -79,6 +81,7 @@ class Recipe:
             "augment": AUGMENT,
             "normalise": NORMALISE,
             "attention": ("none", *ATTENTION),
+            "prior_use": PRIORS,
             "weight_map": ("none", *WEIGHT_MAPS),
             "optimizer": OPTIMIZERS,
             "select": SELECTIONS,
@@ -102,6 +105,13 @@ class Recipe:
             raise ValueError(f"accumulate={self.accumulate} does not divide batch_size={self.batch_size}")
         if self.attention == "none" and (self.attention_options or self.attention_where):
             raise ValueError("attention_options and attention_where need an attention; attention='none' was given")
+        if self.prior and self.attention != "ppcr":
+            raise ValueError(
+                f"prior={self.prior!r} scales PPCR's weights and needs attention='ppcr'; "
+                f"attention={self.attention!r} was given"
+            )
+        if not self.prior and self.prior_use != "multiply":
+            raise ValueError(f"prior_use={self.prior_use!r} needs a prior: the name of a run that learned a weight map")
         if self.weight_map == "none" and (self.map_options or self.map_penalty or self.map_epochs):
             raise ValueError("map_options, map_penalty and map_epochs need a weight_map; weight_map='none' was given")
         if self.map_epochs is not None and self.map_epochs < 1:

@@ -7,6 +7,7 @@ measured on a run beyond its scores has a table of its own, `data/results/<table
 """
 
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from medattn.training.runs import CHANGED, Run, save_weights
 
 RECIPE_COLUMNS = [
     *("dataset", "dataset_options", "size", "split", "shuffle_labels", "network", "attention", "attention_options"),
+    *("prior", "prior_use"),
     *("weight_map", "map_options", "map_hidden", "map_penalty", "map_epochs"),
     *("seed", "epochs", "lr", "weight_decay", "batch_size", "precision"),
 ]
@@ -107,7 +109,9 @@ def record_rows(table: str, run: Run, rows: pd.DataFrame, results: Path | None =
 def recorded_rows(table: str, results: Path | None = None) -> pd.DataFrame:
     """Give a recorded table; empty where nothing was recorded yet."""
     path = (results or results_folder()) / f"{table}.csv"
-    return pd.read_csv(path) if path.exists() else pd.DataFrame()
+    if not path.exists():
+        return pd.DataFrame()
+    return pd.read_csv(path, dtype={"prior": str}).fillna({"prior": ""})  # no prior is no missing value
 
 
 def recorded_predictions(run: str, results: Path | None = None) -> pd.DataFrame:
@@ -132,20 +136,29 @@ def recorded_answers(runs: pd.DataFrame, results: Path | None = None) -> dict[st
     """Say which test images several methods got right, by method and seed, for `evaluation.comparison`.
 
     A method is named by the fields in which these runs differ: "none", "ppcr {"scales": [1]}", "global map_hidden=64".
+    A prior is named without its seed, so that runs which take the map of their own seed are one method.
     """
     if not len(runs):
         raise ValueError("there are no runs to compare: the query fits none of recorded_runs()")
+    runs = runs.assign(prior=[_of_any_seed(row) for row in runs.to_dict("records")])
     fields = [name for name in RECIPE_COLUMNS if name != "seed"]
     differ = [name for name in fields if runs[name].nunique(dropna=False) > 1]
     methods = pd.Series([_named(row) for row in runs[differ].to_dict("records")], index=runs.index)
     return {name: recorded_right(rows, results) for name, rows in runs.groupby(methods, sort=False)}
 
 
+def _of_any_seed(row: dict[str, Any]) -> str:
+    """Name a run's prior in short: "global", where only the map and the seed are new beside the run itself."""
+    alike = re.sub(r"[^\w.-]+", "-", f"{row['dataset']}{row['size']}-{row['network']}-")
+    return re.sub(r"-s\d+-\w{8}$", "", row["prior"].removeprefix(alike))
+
+
 def _named(fields: dict[str, Any]) -> str:
     words = []
     for name, value in fields.items():
         without_map = fields.get("weight_map") == "none" and name.startswith("map_")
-        if pd.isna(value) or value in ("{}", "none") or without_map:
+        without_prior = fields.get("prior") == "" and name == "prior_use"
+        if pd.isna(value) or value in ("{}", "none", "") or without_map or without_prior:
             continue
         bare = name in ("attention", "weight_map") or name.endswith("_options")
         words.append(f"{value}" if bare else f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}")

@@ -27,12 +27,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from medattn.attention import WEIGHT_MAPS, FixedMap, WeightMapped, insert_attention
+from medattn.attention import WEIGHT_MAPS, FixedMap, WeightMapped, insert_attention, set_prior
 from medattn.datasets import Dataset, load_dataset, resplit, shuffle_labels
 from medattn.datasets.augment import NORMALISE
 from medattn.evaluation.metrics import Scores, score
 from medattn.networks import build_network
-from medattn.paths import ROOT, Busy, held, runs_folder, write_whole
+from medattn.paths import ROOT, Busy, held, results_folder, runs_folder, write_whole
 from medattn.training.recipe import Recipe
 
 CHANGED = "+changes"  # behind a commit: the code was not the commit's
@@ -156,10 +156,13 @@ class Run:
         return self.folder / name
 
 
-def build_from(recipe: Recipe, n_classes: int, channels: int, images: Tensor | None = None) -> nn.Module:
+def build_from(
+    recipe: Recipe, n_classes: int, channels: int, images: Tensor | None = None, runs: Path | None = None
+) -> nn.Module:
     """Build the untrained network of a recipe, attention inserted, behind a weight map where it has one.
 
     The map is learned from `images`, all training images, uint8 (N, C, H, W); without them it is a constant to load.
+    So is a prior's map, which training takes from the run that the recipe names (`prior_map`).
     """
     network = build_network(
         recipe.network, n_classes, channels, recipe.size, pretrained=recipe.pretrained, stem=recipe.stem
@@ -174,6 +177,9 @@ def build_from(recipe: Recipe, n_classes: int, channels: int, images: Tensor | N
             in_channels=channels,
             **recipe.attention_options,
         )
+    if recipe.prior:
+        known = torch.ones(recipe.size, recipe.size) if images is None else prior_map(recipe.prior, runs)
+        set_prior(network, known, recipe.prior_use)
     if recipe.weight_map == "none":
         return network
     if images is None:
@@ -181,6 +187,25 @@ def build_from(recipe: Recipe, n_classes: int, channels: int, images: Tensor | N
     mean, std = (values if channels == 3 else (sum(values) / 3,) for values in NORMALISE[recipe.normalise])
     options = {"hidden": recipe.map_hidden, "mean": mean, "std": std, **recipe.map_options}
     return WEIGHT_MAPS[recipe.weight_map](network, images, **options)
+
+
+def prior_map(run: str, runs: Path | None = None) -> Tensor:
+    """Give the weight map (H, W) that a run learned, by its name: of a finished run, or else of a recorded one.
+
+    It is rounded to half precision, as recorded maps are, so that both give a prior of the same bits.
+    Raises ValueError where neither has it.
+    """
+    here, kept = (runs or runs_folder()) / run, results_folder() / "runs" / run / "map.safetensors"
+    if (here / "result.json").exists():
+        weights = load_file(here / "best.safetensors")
+        if "source.map" not in weights:
+            raise ValueError(f"prior={run!r} is a run without a weight map: name one that learned a map")
+        return weights["source.map"][0, 0].half().float()
+    if kept.exists():
+        return load_file(kept)["after"].float()
+    raise ValueError(
+        f"prior={run!r}: there is no finished run in {here}, and no recorded map {kept}; train that run first"
+    )
 
 
 def queue(recipes: Iterable[Recipe], runs: Path | None = None) -> None:

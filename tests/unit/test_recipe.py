@@ -54,13 +54,29 @@ def test_every_field_is_part_of_the_identity():
         "attention_options": {"init": 1.0}, "attention_where": ["layer1"], "optimizer": "adam", "lr": 0.1,
         "momentum": 0.5, "weight_decay": 0.0, "lr_step": 10, "lr_factor": 0.5, "epochs": 2, "batch_size": 8,
         "accumulate": 2, "precision": "bf16", "channels_last": False, "compile": True, "select": "auc", "seed": 3,
-        "split": "2/5", "shuffle_labels": True, "weight_map": "global", "map_options": {"kernel": 5}, "map_hidden": 62, "map_penalty": 0.01,
-        "map_epochs": 60, "test_every_epoch": True,
+        "split": "2/5", "shuffle_labels": True, "weight_map": "global", "map_options": {"kernel": 5}, "map_hidden": 62,
+        "map_penalty": 0.01, "map_epochs": 60, "test_every_epoch": True, "prior": "a-run", "prior_use": "start",
     }  # fmt: skip
     assert set(changed) == {field.name for field in dataclasses.fields(Recipe)}
     base = Recipe(attention="ppcr", weight_map="l1")
-    ids = {base.replace(**{name: value}).run_id for name, value in changed.items() if name != "attention"}
+    needs = {"prior_use": {"prior": "another"}}
+    ids = {
+        base.replace(**{name: value}, **needs.get(name, {})).run_id
+        for name, value in changed.items()
+        if name != "attention"
+    }
+    assert base.replace(prior="another").run_id not in ids
     assert len(ids | {base.run_id, Recipe().run_id}) == len(changed) + 1
+
+
+def test_a_field_that_came_later_leaves_earlier_runs_as_they_were():
+    """Names of runs that were recorded before `shuffle_labels`, `prior` and `prior_use` were there."""
+    recipe = Recipe(
+        network="timm:test_resnet", normalise="imagenet", optimizer="adam", lr=0.0005, lr_step=12, epochs=16
+    )
+    learned = recipe.replace(weight_map="global", map_penalty=0.001, map_epochs=8)
+    assert recipe.run_id == "phantoms28-timm-test_resnet-none-s0-c5a62a81"
+    assert learned.run_id == "phantoms28-timm-test_resnet-global-s0-babe06fe"
 
 
 def test_the_global_attention_papers_settings_and_grids():
@@ -103,6 +119,11 @@ def test_options_come_in_any_order_and_as_lists_or_tuples():
         ({"weight_map": "global", "map_epochs": 0}, "map_epochs=0 must be 1 or more, or None"),
         ({"weight_map": "global", "map_epochs": 2.5}, "map_epochs=2.5 must be a value of type int, or None"),
         ({"weight_map": "global", "map_hidden": 0}, "map_hidden=0 must be 1 or more"),
+        ({"prior": "a-run"}, "prior='a-run' scales PPCR's weights and needs attention='ppcr'; attention='none' was"),
+        ({"prior": "a-run", "attention": "se"}, "attention='se' was given"),
+        ({"prior_use": "start", "attention": "ppcr"}, "prior_use='start' needs a prior: the name of a run"),
+        ({"prior": "a-run", "prior_use": "add", "attention": "ppcr"}, "prior_use='add' is unknown; there are multiply"),
+        ({"prior": None}, "prior=None must be a value of type str"),
         ({"split": "6/5"}, "split='6/5' is unknown; there are 'own', 'all', or fold k of n"),
         ({"split": "all"}, "split='all' leaves nothing to select by: say select='last'"),
         ({"dataset_options": [1]}, "dataset_options=.1. must be a mapping"),

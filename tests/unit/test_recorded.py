@@ -23,8 +23,9 @@ from medattn.training.recorded import (
 )
 
 
-def finished(seed, runs):
-    run = Run.of(Recipe(attention="ppcr", seed=seed), runs)
+def finished(asked, runs):
+    """A run of a recipe, or of one with this seed, as if it was trained."""
+    run = Run.of(asked if isinstance(asked, Recipe) else Recipe(attention="ppcr", seed=asked), runs)
     run.folder.mkdir(parents=True)
     (run.folder / "result.json").write_text(json.dumps({"commit": "0123456789ab", "accuracy": 0.8125}))
     (run.folder / "recipe.yaml").write_text(run.recipe.to_yaml())
@@ -98,6 +99,7 @@ def test_every_recorded_run_has_its_files_and_its_recipe_again():
         right = predictions.filter(regex="^p").to_numpy().argmax(1) == predictions["label"]
         assert (int(right.sum()), len(right)) == (row.n_correct, row.n_test)
         assert len(recorded_history(row.run)) == row.epochs
+        assert row.prior == "" or recorded_maps(row.prior)["after"].ndim == 2  # or nobody could make it again
         if row.weight_map != "none":
             assert recorded_maps(row.run)["after"].shape == (recipe.size, recipe.size)
 
@@ -141,6 +143,29 @@ def test_methods_are_named_by_what_they_differ_in():
     assert {"none", "l1 map_hidden=32 map_penalty=1"} <= set(recorded_answers(drawn))
     with pytest.raises(ValueError, match="the query fits none of recorded_runs"):
         recorded_answers(drawn[:0])
+
+
+def test_runs_that_take_the_map_of_their_own_seed_are_one_method(tmp_path):
+    recipes = []
+    for seed in (0, 1):
+        plain = Recipe(attention="ppcr", seed=seed)
+        first = Recipe(weight_map="global", seed=seed).run_id
+        other = Recipe(weight_map="global", size=56, seed=seed).run_id
+        recipes += [plain, plain.replace(prior=first), plain.replace(prior=first, prior_use="start")]
+        recipes += [plain.replace(prior=other)]
+    for recipe in recipes:
+        record_run(finished(recipe, tmp_path / "runs"), tmp_path / "results")
+    table = recorded_runs(tmp_path / "results")
+    assert table["prior"].eq("").sum() == 2 and len(table.query("prior == '' and prior_use == 'multiply'")) == 2
+    answers = recorded_answers(table, tmp_path / "results")
+    assert {name: sorted(by_seed) for name, by_seed in answers.items()} == {
+        "none": [0, 1],
+        "prior=global prior_use=multiply": [0, 1],
+        "prior=global prior_use=start": [0, 1],
+        "prior=phantoms56-resnet18-global prior_use=multiply": [0, 1],
+    }
+    one_prior = table[table["prior"].str.contains("phantoms28")]
+    assert set(recorded_answers(one_prior, tmp_path / "results")) == {"prior_use=multiply", "prior_use=start"}
 
 
 def test_what_is_recorded_keeps_the_documented_schema():
