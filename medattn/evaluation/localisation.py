@@ -47,8 +47,8 @@ def pixel_auc(maps: Tensor, masks: Tensor, within: Tensor | None = None) -> Tens
     areas = []
     for value, on in zip(values, on_mask, strict=True):
         beside = value[~on].sort().values
-        below = torch.searchsorted(beside, value[on]) + torch.searchsorted(beside, value[on], right=True)
-        areas.append(below.double().mean() / 2 / len(beside))  # Mann and Whitney's count of pairs
+        below = (torch.searchsorted(beside, value[on]) + torch.searchsorted(beside, value[on], right=True)) / 2
+        areas.append(below.mean() / len(beside))  # Mann and Whitney's count of pairs
     return torch.stack(areas)
 
 
@@ -95,7 +95,7 @@ SCORES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {  # maps and masks (N, 
     "pointing": lambda maps, masks: pointing_game(maps, masks, tolerance_of(maps)).double(),
     "mass": relevance_mass,
     "rank": relevance_rank,
-    "auc": pixel_auc,
+    "auc": lambda maps, masks: pixel_auc(maps, masks).double(),
     "precision": average_precision,
 }
 

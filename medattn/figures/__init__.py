@@ -17,7 +17,19 @@ from medattn.figures.global_map import (
     structure,
     weighing,
 )
-from medattn.figures.parts import MAP_COLOURS, PALETTE, SIGNED_COLOURS, WIDTH, image_grid, png
+from medattn.figures.overlay import apart, map_region, maps_on_image
+from medattn.figures.parts import (
+    MAP_COLOURS,
+    PALETTE,
+    SIGNED_COLOURS,
+    WIDTH,
+    Redrawn,
+    edges,
+    image_grid,
+    outlined,
+    png,
+    quick_png,
+)
 from medattn.figures.ppcr import (
     PYRAMID_AXES,
     context_distributions,
@@ -26,6 +38,7 @@ from medattn.figures.ppcr import (
     contexts_of_image,
     method_maps,
     pixel_walk,
+    set_pixel_walk,
     stage_maps,
     weight_distributions,
 )
@@ -35,7 +48,10 @@ from medattn.figures.results import (
     by_stage,
     comparison,
     confusion_matrix,
+    perturbation_curves,
+    scores_by_stage,
     training_curves,
+    training_so_far,
 )
 from medattn.figures.scorecard import claimed_and_measured
 
@@ -45,7 +61,9 @@ __all__ = [
     "PYRAMID_AXES",
     "SIGNED_COLOURS",
     "WIDTH",
+    "Redrawn",
     "accuracy_by_cost",
+    "apart",
     "beside_the_paper",
     "by_stage",
     "claimed_and_measured",
@@ -55,23 +73,32 @@ __all__ = [
     "context_names",
     "context_sphere",
     "contexts_of_image",
+    "edges",
     "f1_allowed",
     "fits_by_size",
     "image_grid",
     "learned_maps",
     "lines",
+    "map_region",
+    "maps_on_image",
     "method_maps",
+    "outlined",
     "over_epochs",
+    "perturbation_curves",
     "pixel_cnn_diagram",
     "pixel_profiles",
     "pixel_walk",
     "png",
     "printed_protocol",
     "printed_table",
+    "quick_png",
+    "scores_by_stage",
     "sensitivity",
+    "set_pixel_walk",
     "stage_maps",
     "structure",
     "training_curves",
+    "training_so_far",
     "weighing",
     "weight_distributions",
 ]

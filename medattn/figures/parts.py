@@ -1,16 +1,21 @@
 """What the figures share: the width of a notebook, safe colours, pictures, outlines, and how one is rendered."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from io import BytesIO
 
 import matplotlib as mpl
 import numpy as np
 import seaborn as sns
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 from torch import Tensor
 
 WIDTH = 9.0  # inches: a laptop's notebook column
+DPI = 80
+FONT = {"font.size": 11}
 MAP_COLOURS = "viridis"  # perceptually uniform, safe for colour-blind readers, ordered in greyscale
 SIGNED_COLOURS = "PuOr_r"  # for values around 0
 PALETTE = sns.color_palette("colorblind")
@@ -67,9 +72,79 @@ def image_grid(images: Tensor, titles: Sequence[str], masks: Tensor | None = Non
     return figure
 
 
-def png(figure: Figure, dpi: int = 80) -> bytes:
+def edges(mask: Tensor) -> np.ndarray:
+    """Give the edge of a mask (H, W), along its pixels' borders, as points (3 n, 2) to draw as one line.
+
+    Points are (x, y) in shares of the image from its upper left corner; after every second one the line breaks (nan).
+    """
+    inside = np.pad(np.asarray(mask, dtype=bool), 1)
+    height, width = np.subtract(inside.shape, 2)
+    row, column = np.nonzero(inside[1:] != inside[:-1])  # between a pixel and the one below it
+    level = [(column - 1, row), (column, row)]
+    row, column = np.nonzero(inside[:, 1:] != inside[:, :-1])
+    upright = [(column, row - 1), (column, row)]
+    lines = np.concatenate([np.array(level), np.array(upright)], axis=2) / np.array([[width], [height]])  # (2, 2, n)
+    return np.concatenate([lines, np.full_like(lines[:1], np.nan)]).transpose(2, 0, 1).reshape(-1, 2)
+
+
+def outlined(image: Tensor, mask: Tensor | None = None, side: float = 3.2) -> Figure:
+    """Draw an image (C, H, W) with the outline of its mask (H, W), and nothing around it; `side` is in inches."""
+    height, width = image.shape[1:]
+    figure = Figure(figsize=(side, side * height / width))
+    axes = figure.add_axes((0, 0, 1, 1))
+    show_image(axes, image)
+    if mask is not None:
+        x, y = (edges(mask) * (width, height) - 0.5).T
+        axes.plot(x, y, color="black", linewidth=2.4, scalex=False, scaley=False)
+        axes.plot(x, y, color="white", linewidth=1.2, scalex=False, scaley=False)
+    return figure
+
+
+def png(figure: Figure, dpi: int = DPI) -> bytes:
     """Render a figure, the same bytes for the same figure."""
     buffer = BytesIO()
-    with mpl.rc_context({"font.size": 11}):
+    with mpl.rc_context(FONT):
         figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None}, pil_kwargs={"optimize": True})
     return buffer.getvalue()
+
+
+def quick_png(figure: Figure) -> bytes:
+    """Render a figure in half of `png`'s time and twice its bytes: for pictures that follow a slider."""
+    canvas = FigureCanvasAgg(figure)
+    figure.set_dpi(DPI)
+    with mpl.rc_context(FONT):
+        canvas.draw()
+    return _encoded(canvas)
+
+
+def _encoded(canvas: FigureCanvasAgg) -> bytes:
+    buffer = BytesIO()
+    Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).save(buffer, "png", compress_level=1)
+    return buffer.getvalue()
+
+
+class Redrawn:
+    """A figure that is drawn many times: what stays is drawn once, and what `changes` anew on a copy of that.
+
+    A whole figure takes a quarter of a second, most of it for axes and text. The layout is that of the first time.
+    """
+
+    def __init__(self, figure: Figure, changes: Iterable[Artist]):
+        self.figure, self.changes = figure, list(changes)
+        self.canvas = FigureCanvasAgg(figure)
+        figure.set_dpi(DPI)
+        with mpl.rc_context(FONT):
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")
+            for artist in self.changes:
+                artist.set_animated(True)  # left out by draw()
+            self.canvas.draw()
+        self.still = self.canvas.copy_from_bbox(figure.bbox)
+
+    def png(self) -> bytes:
+        """Draw what changes as it is now, and give the picture."""
+        self.canvas.restore_region(self.still)
+        with mpl.rc_context(FONT):
+            for artist in self.changes:
+                self.figure.draw_artist(artist)
+        return _encoded(self.canvas)

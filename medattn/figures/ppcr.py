@@ -159,14 +159,13 @@ def pixel_walk(
     scales: Sequence[int] = (1, 2, 4),
     image: Tensor | None = None,
     place: tuple[float, float] = (0, 0),
+    limits: Sequence[float] | None = None,
 ) -> Figure:
     """One pixel through PPCR: its D contexts, normalised, times W, summed and squashed to its gate. Inputs are (D,).
 
     With an `image` (C, H, W), a first panel marks the pixel on it at `place`, its (row, column) in image pixels.
+    Zero is in the middle of every panel; its ends are the four `limits`, or else its own largest value.
     """
-    product = weights * after
-    z = float(product.sum())
-    names = context_names(scales)
     first = int(image is not None)
     figure, axes = new(1, 4 + first, 2.9)
     if image is not None:
@@ -174,17 +173,33 @@ def pixel_walk(
         axes[0, 0].plot(*place[::-1], "+", color="black", markersize=22, markeredgewidth=4)
         axes[0, 0].plot(*place[::-1], "+", color="white", markersize=20, markeredgewidth=1.5)
         axes[0, 0].set_title("the pixel", fontsize=11)
-    steps = ((before, "contexts T"), (after, "normalised"), (weights, "weights W"), (product, "W × normalised"))
-    for place_, (values, title) in zip(axes[0, first:], steps, strict=True):
-        colours = [PALETTE[0] if s == 1 else PALETTE[1] if s == 2 else PALETTE[2] for s in scales for _ in range(s)]
-        place_.barh(names, np.asarray(values), color=colours)
-        place_.axvline(0, color="black", linewidth=0.8)
-        place_.invert_yaxis()
-        place_.set_title(title, fontsize=11)
+    colours = [PALETTE[0] if s == 1 else PALETTE[1] if s == 2 else PALETTE[2] for s in scales for _ in range(s)]
+    for panel, title in zip(axes[0, first:], ("contexts T", "normalised", "weights W", "W × normalised"), strict=True):
+        panel.barh(context_names(scales), 0, color=colours)
+        panel.axvline(0, color="black", linewidth=0.8)
+        panel.invert_yaxis()
+        panel.set_title(title, fontsize=11)
     axes[0, first].set_ylabel("context (group / groups)")
-    gate = float(torch.sigmoid(torch.tensor(z)))
-    axes[0, -1].set_xlabel(f"sum Z = {z:+.2f}\ngate G = {gate:.2f}")
+    set_pixel_walk(figure, before, after, weights, limits)
     return figure
+
+
+def set_pixel_walk(
+    figure: Figure, before: Tensor, after: Tensor, weights: Tensor, limits: Sequence[float] | None = None
+) -> None:
+    """Give the bars of a figure by `pixel_walk` the values of another pixel, (D,) each."""
+    product = weights * after
+    z = product.sum()
+    panels = figure.axes[-4:]
+    for k, (panel, values) in enumerate(zip(panels, (before, after, weights, product), strict=True)):
+        bound = float(values.abs().max()) * 1.05 if limits is None else float(limits[k])
+        bound = bound or 1.0  # all are zero
+        for bar, value in zip(panel.patches, values.tolist(), strict=True):
+            bar.set_width(value)
+        panel.set_xlim(-bound, bound)
+        half = float(f"{bound / 2:.1g}")
+        panel.set_xticks([-half, 0, half], [f"{-half:g}", "0", f"{half:g}"])
+    panels[-1].set_xlabel(f"sum Z = {z:+.2f}\ngate G = {torch.sigmoid(z):.2f}")
 
 
 # half against half, and quarter against quarter within each half: an orthonormal basis of what PN lets through

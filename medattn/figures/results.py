@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from scipy.stats import binomtest
 from torch import Tensor
 
-from medattn.figures.parts import PALETTE, WIDTH, new
+from medattn.figures.parts import MAP_COLOURS, PALETTE, WIDTH, bare, new
 
 
 def by_stage(
@@ -53,6 +54,41 @@ def training_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
         place.set_ylabel(label)
         place.spines[["top", "right"]].set_visible(False)
     axes[0, 1].legend(frameon=False)
+    return figure
+
+
+def training_so_far(
+    history: pd.DataFrame, epochs: int, picture: Tensor | None = None, label: str = "", size: tuple[int, int] = (9, 2.6)
+) -> Figure:
+    """Loss, accuracy and learning rate of a run that is not at its end, on axes that show all its `epochs`.
+
+    `history` has the columns of `Run.history`, and may be empty. `picture` (H, W) is drawn beside them with its range.
+    """
+    n = 3 + (picture is not None)
+    figure = Figure(figsize=size)  # laid out by hand: drawn while a training wants the processor
+    width = 0.94 / n
+    places = [figure.add_axes((0.06 + k * width, 0.2, width - 0.07, 0.66)) for k in range(n)]
+    for place, what in zip(places[:2], ("loss", "accuracy"), strict=True):
+        for part, style, name in (("train", "--", "training"), ("val", "-", "validation")):
+            place.plot(history["epoch"], history[f"{part}_{what}"], style, color=PALETTE[0], marker=".", label=name)
+    places[2].step(history["epoch"], history["lr"], where="mid", color=PALETTE[1], marker=".")
+    for place, title in zip(places, ("loss", "accuracy", "learning rate"), strict=False):
+        place.set_title(title, fontsize=11)
+        place.set_xlim(0, epochs + 0.5)
+        place.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        place.yaxis.set_major_locator(MaxNLocator(4))
+        place.spines[["top", "right"]].set_visible(False)
+        place.set_xlabel("epoch", fontsize=9)
+        place.tick_params(labelsize=9)
+    places[2].set_ylim(0, 1.15 * history["lr"].max() if len(history) else 1)
+    places[2].yaxis.set_major_formatter("{x:g}")
+    places[0].legend(frameon=False, fontsize=9)
+    if picture is not None:
+        array = np.asarray(picture, dtype=float)
+        places[3].imshow(array, cmap=MAP_COLOURS)
+        bare(places[3])
+        places[3].set_title(label, fontsize=11)
+        places[3].set_xlabel(f"{array.min():.2g} to {array.max():.2g}", fontsize=9)
     return figure
 
 
@@ -137,4 +173,47 @@ def accuracy_by_cost(accuracy: pd.Series, macs: pd.Series, n_test: int) -> Figur
         place.set_yticks(range(len(costs)), names)
         place.set_title(network)
         place.set_xlabel(f"accuracy on {n_test} images, %")
+    return figure
+
+
+def scores_by_stage(table: pd.DataFrame, label: str, reference: Mapping[str, float]) -> Figure:
+    """Draw a score by method (rows) and stage (marker), with 95 % intervals; `reference` names vertical lines.
+
+    `table` has the columns method, stage, value, low and high, a row a marker.
+    """
+    methods, stages = list(dict.fromkeys(table["method"])), list(dict.fromkeys(table["stage"]))
+    figure, axes = new(1, 1, 1.2 + 0.5 * len(methods))
+    place = axes[0, 0]
+    for k, stage in enumerate(stages):
+        rows = table[table["stage"] == stage]
+        height = [methods.index(method) + 0.17 * (k - (len(stages) - 1) / 2) for method in rows["method"]]
+        reach = [rows["value"] - rows["low"], rows["high"] - rows["value"]]
+        style = {"fmt": "osD^v*"[k % 6], "color": PALETTE[k], "markersize": 5, "elinewidth": 1.2}
+        place.errorbar(rows["value"], height, xerr=reach, label=stage, **style)
+    for style, (name, number) in zip(("--", ":", "-."), reference.items(), strict=False):
+        place.axvline(number, color="black", linewidth=1, linestyle=style, label=name, zorder=0)
+    place.set_yticks(range(len(methods)), methods)
+    place.set_ylim(len(methods) - 0.5, -0.5)
+    place.set_xlabel(label)
+    place.grid(axis="x", alpha=0.3)
+    place.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside right center", frameon=False, fontsize=9)
+    return figure
+
+
+def perturbation_curves(curves: Mapping[str, tuple[Tensor, Tensor]]) -> Figure:
+    """Deletion and insertion, (N, steps + 1) each, by the map that orders the pixels: means over images, a panel each.
+
+    The legend says the mean height of a curve, its area.
+    """
+    figure, axes = new(1, 2, 3.4, sharey=True)
+    for panel, (place, what) in enumerate(zip(axes[0], ("taken away", "brought back"), strict=True)):
+        for k, (name, both) in enumerate(curves.items()):
+            mean = np.asarray(both[panel]).mean(0)
+            style = {"linestyle": ("-", "--", "-.", ":")[k % 4], "color": PALETTE[k], "marker": "osD^"[k % 4]}
+            place.plot(np.linspace(0, 100, len(mean)), mean, label=f"{name}: {mean.mean():.2f}", markersize=4, **style)
+        place.set_xlabel(f"% of pixels {what}, the map's highest first")
+        place.spines[["top", "right"]].set_visible(False)
+        place.legend(frameon=False, fontsize=9)
+    axes[0, 0].set_ylabel("probability of the answer")
     return figure

@@ -1,13 +1,12 @@
-"""Views to handle, one line each; every one is a view of a plain function, which a notebook calls first.
+"""Recorded experiments, each method compared with one of them on the same images."""
 
-Needs ipywidgets; nothing else of the package imports this file.
-"""
-
+from functools import cache
 from pathlib import Path
 
-from ipywidgets import HTML, Dropdown, Image, Layout, VBox
+from ipywidgets import HTML, Dropdown, VBox
 
 from medattn import figures
+from medattn.controls.parts import image_of_its_size, recall, replace, wide
 from medattn.evaluation import comparison
 from medattn.training.recorded import recorded_answers, recorded_runs
 
@@ -17,7 +16,8 @@ SHARED = ["dataset", "dataset_options", "size", "network", "epochs"]  # by runs 
 def explore_runs(results: Path | None = None) -> VBox:
     """Choose a recorded experiment, and the method with which all its others are compared on the same images.
 
-    A view of `figures.comparison`. Raises ValueError where no two methods were recorded on the same images.
+    A view of `figures.comparison`. What was compared once is kept. Raises ValueError where no two methods were
+    recorded on the same images.
     """
     experiments = {}
     for (dataset, options, size, network, epochs), rows in (
@@ -28,30 +28,35 @@ def explore_runs(results: Path | None = None) -> VBox:
             experiments[f"{dataset}{task}, {size} px, {network}, {epochs} epochs"] = answers
     if not experiments:
         raise ValueError("no two recorded methods can be compared; record some: medattn runs record")
-    wide = {"layout": Layout(width="44em"), "style": {"description_width": "9em"}}
-    experiment = Dropdown(description="experiment", options=experiments, **wide)
-    reference = Dropdown(description="compared with", **_choice(experiment.value), **wide)
-    picture, caption = Image(format="png"), HTML()
+    experiment = Dropdown(options=list(experiments), **wide("experiment", "44em"))
+    recall("runs", {"experiment": experiment})
+    reference = Dropdown(**_choice(experiments[experiment.value]), **wide("compared with", "44em"))
+    recall("runs", {"reference": reference})
+    picture, caption = image_of_its_size(), HTML()
 
-    def draw(_change=None) -> None:
-        table = comparison(experiment.value, reference.value)
-        picture.value = figures.png(figures.comparison(table, reference.value))
+    @cache
+    def compared(experiment: str, reference: str) -> tuple[bytes, str]:
+        table = comparison(experiments[experiment], reference)
         apart = (table["holm"] < 0.05).sum()
-        caption.value = (
-            f"Test accuracy and difference from {reference.value}, 95 % intervals over seeds and images. After Holm's "
+        said = (
+            f"Test accuracy and difference from {reference}, 95 % intervals over seeds and images. After Holm's "
             f"correction {apart} of {table['p'].notna().sum()} differences are significant."
         )
+        return figures.png(figures.comparison(table, reference)), said
+
+    def draw(_change=None) -> None:
+        picture.value, caption.value = compared(experiment.value, reference.value)
 
     def renew(_change) -> None:
         reference.unobserve(draw, "value")
-        reference.options, reference.value = _choice(experiment.value).values()
+        reference.options, reference.value = _choice(experiments[experiment.value]).values()
         reference.observe(draw, "value")
         draw()
 
     reference.observe(draw, "value")
     experiment.observe(renew, "value")
     draw()
-    return VBox([experiment, reference, picture, caption])
+    return replace("runs", VBox([experiment, reference, picture, caption]))
 
 
 def _choice(answers: dict) -> dict:
