@@ -128,7 +128,7 @@ def beside_baselines(runs: pd.DataFrame, score: str = "auc", results: Path | Non
             }
             mean = contrast(values)
             row = {"method": method, "map": which, "stage": stage, "seeds": mean.n, "n_images": values.shape[1]}
-            row |= {"value": mean.difference, "low": mean.low, "high": mean.high}
+            row |= {"value": mean.difference, "low": max(mean.low, 0.0), "high": min(mean.high, 1.0)}
             for baseline, other in against.items():
                 if other is not None and other.shape == values.shape:
                     pair = contrast(values - other)
@@ -147,8 +147,13 @@ def beside_baselines(runs: pd.DataFrame, score: str = "auc", results: Path | Non
 
 
 def verdicts(table: pd.DataFrame, baseline: str) -> pd.DataFrame:
-    """Say of `beside_baselines` where a map is better (+), worse (-) or no other (.) than a baseline, by stage."""
-    said = np.where(table[f"holm_{baseline}"] < 0.05, np.where(table[baseline] > 0, "+", "-"), ".")
+    """Say of `beside_baselines` where a map is better (+), worse (-) or no other (.) than a baseline, by stage.
+
+    One sign: the 95 % interval of this difference leaves 0 out; two: it does after Holm's correction, too.
+    """
+    sign = np.where(table[baseline] > 0, "+", "-")
+    sure = np.where(table[f"holm_{baseline}"] < 0.05, np.char.multiply(sign, 2), sign)
+    said = np.where(table[f"p_{baseline}"] < 0.05, sure, ".")
     said = np.where(table[baseline].isna(), "", said)
     named = table.assign(
         said=said, method=table["method"].where(table["map"] == table["stage"], "Grad-CAM of " + table["method"])
