@@ -68,7 +68,7 @@ def said(run: Run, history: pd.DataFrame) -> str:
         f"{int(last['epoch'])} {of}: loss {last['train_loss']:.3f} (validation {last['val_loss']:.3f}), accuracy "
         f"{last['train_accuracy']:.3f} (validation {last['val_accuracy']:.3f}), learning rate {last['lr']:g}."
     )
-    if run.finished:
+    if run.finished and last["epoch"] == run.recipe.epochs:  # or the end came after the history was read
         return f"{numbers} Finished: test accuracy {run.result['accuracy']:.3f}."
     return f"{numbers} It ended with an error: {run.failure}" if run.failure else numbers
 

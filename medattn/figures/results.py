@@ -68,10 +68,11 @@ def training_so_far(
     figure = Figure(figsize=size)  # laid out by hand: drawn while a training wants the processor
     width = 0.94 / n
     places = [figure.add_axes((0.06 + k * width, 0.2, width - 0.07, 0.66)) for k in range(n)]
+    marker = "." if len(history) <= 20 else ""  # many would hide which line is dashed
     for place, what in zip(places[:2], ("loss", "accuracy"), strict=True):
         for part, style, name in (("train", "--", "training"), ("val", "-", "validation")):
-            place.plot(history["epoch"], history[f"{part}_{what}"], style, color=PALETTE[0], marker=".", label=name)
-    places[2].step(history["epoch"], history["lr"], where="mid", color=PALETTE[1], marker=".")
+            place.plot(history["epoch"], history[f"{part}_{what}"], style, color=PALETTE[0], marker=marker, label=name)
+    places[2].step(history["epoch"], history["lr"], where="mid", color=PALETTE[1], marker=marker)
     for place, title in zip(places, ("loss", "accuracy", "learning rate"), strict=False):
         place.set_title(title, fontsize=11)
         place.set_xlim(0, epochs + 0.5)

@@ -237,3 +237,9 @@ def test_a_contrast_is_what_compare_says_and_works_on_any_numbers():
     expected = stats.ttest_1samp(values[0], 0)
     assert (one.n, one.p) == (1, pytest.approx(expected.pvalue))
     assert (one.low, one.high) == pytest.approx(tuple(expected.confidence_interval(0.95)))
+
+
+def test_seeds_of_equal_means_are_no_certainty():
+    values = np.array([[1, 0, 0, -1], [0, 1, -1, 0], [-1, 0, 0, 1]], dtype=float)  # every mean is 0
+    pair = contrast(values)
+    assert pair.difference == 0 and pair.low < -0.1 and pair.high > 0.1 and pair.p == pytest.approx(1)
