@@ -62,7 +62,7 @@ def score_run(run: Run, images: Tensor, masks: Tensor, n_perturbed: int = 24) ->
     scores = {f"chance/{name}": values for name, values in chance(masks).items()}
     for name, values in {**maps, **untrained, "centre": centre}.items():
         scores |= {f"{name}/{score}": each for score, each in localisation(values, masks).items()}
-        if name not in untrained:
+        if name not in untrained and n_perturbed:
             curves = deletion_insertion(network, images[:n_perturbed], values[:n_perturbed], normalise=recipe.normalise)
             for score, curve in zip(("deletion", "insertion"), curves, strict=True):
                 scores[f"{name}/{score}"] = torch.full((n,), torch.nan)
