@@ -108,7 +108,7 @@ def _map(run: Run) -> tuple[Tensor, str] | tuple[()]:
         return load_file(weight_maps[-1])["map"], f"map, epoch {int(weight_maps[-1].stem)}"
     best = run.folder / "best.safetensors"
     if run.recipe.attention == "ppcr" and best.exists():
-        weights = {name: value for name, value in load_file(best).items() if name.endswith("integrate.weight")}
-        name, first = next(iter(weights.items()))
+        of_a_site = ("integrate.weight", "integrate.parametrizations.weight.original")  # the latter under a prior
+        name, first = next((name, value) for name, value in load_file(best).items() if name.endswith(of_a_site))
         return torch.linalg.vector_norm(first, dim=0), f"|W|, {name.partition('.')[0]}"
     return ()

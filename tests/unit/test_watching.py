@@ -120,3 +120,12 @@ def test_what_is_learned_is_shown_from_the_disk(options, tmp_path):
     fit(run.recipe, progress=False, runs=tmp_path)
     picture, label = watching._map(run)
     assert picture.shape == (28, 28) and label in ("|W|, layer1", "map, epoch 1")
+
+
+def test_weights_under_a_prior_are_shown_too(tmp_path):
+    once = RECIPE.replace(epochs=1)
+    mapped = once.replace(weight_map="l1")
+    fit(mapped, progress=False, runs=tmp_path)
+    told = fit(once.replace(attention="ppcr", prior=mapped.run_id), progress=False, runs=tmp_path)
+    picture, label = watching._map(told)
+    assert picture.shape == (28, 28) and label == "|W|, layer1"
