@@ -23,13 +23,14 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 
 
-def refresh(notebook: Notebook, environment: Mapping[str, str] | None = None) -> bool:
+def refresh(notebook: Notebook, environment: Mapping[str, str] | None = None, **limits: float) -> bool:
     """Execute a notebook with its defaults and write it, normalised, over the committed one; say if changed.
 
+    `limits` are those of `run`: `cell_limit` and `total_limit`, in seconds.
     Raises NotebookFailed when it does not come to its end, and ValueError when it would be larger than
     500 kB or is not a valid notebook; the committed file is then as it was.
     """
-    executed = run(notebook, environment=environment)
+    executed = run(notebook, environment=environment, **limits)
     content = normalise(json.loads(executed.read_text(encoding="utf-8")))
     _validate(content, notebook)
     text = json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
