@@ -275,9 +275,7 @@ def _crossed(values: np.ndarray) -> tuple[float, float, float]:
     both = values - mean - by_seed[:, None] - by_image
     ms_both = (both**2).sum() / ((n_seeds - 1) * (n_images - 1))
     total = ms_seed + max(ms_image - ms_both, 0.0)
-    if (
-        total <= 1e-9 * ms_both
-    ):  # all seeds have the same mean by accident, which is no certainty: it is ms_both or more
+    if total <= 1e-9 * ms_both:  # equal means of all seeds, by accident, are no certainty
         return float(mean), float((ms_both / (n_seeds * n_images)) ** 0.5), np.inf
     freedom = total**2 / (ms_seed**2 / (n_seeds - 1)) if ms_seed else np.inf
     return float(mean), float((total / (n_seeds * n_images)) ** 0.5), float(freedom)

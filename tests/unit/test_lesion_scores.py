@@ -1,10 +1,11 @@
 """The maps of a trained network against lesions: measured, kept, read again."""
 
+import pandas as pd
 import pytest
 import torch
 
 from medattn.datasets import load_dataset, outlined, shuffle_labels
-from medattn.lesion_scores import all_maps, record_scores, recorded_scores, score_run
+from medattn.lesion_scores import all_maps, beside_baselines, record_scores, recorded_scores, score_run, verdicts
 from medattn.training import Recipe, fit
 from medattn.training.recorded import record_run, recorded_rows
 from medattn.training.runs import build_from
@@ -79,3 +80,29 @@ def test_shuffled_labels_keep_their_counts_and_the_test_images_theirs():
     assert torch.equal(mixed.train.labels, shuffle_labels(data, seed=1).train.labels)
     assert not torch.equal(mixed.train.labels, shuffle_labels(data, seed=2).train.labels)
     assert SMALL.replace(shuffle_labels=True).run_id != SMALL.run_id
+
+
+def test_maps_are_set_beside_their_baselines(monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+
+    def scores(run, results):
+        noise = {name: 0.01 * torch.rand(40, generator=generator).double() for name in "abcd"}
+        good = {
+            "layer1/auc": 0.9 + noise["a"],
+            "layer2/auc": 0.5 + noise["b"],
+            "untrained layer1/auc": 0.5 + noise["c"],
+        }
+        good |= {"centre/auc": 0.95 + noise["d"], "chance/auc": torch.full((40,), 0.5).double()}
+        return good | {"grad-cam layer1/auc": 0.7 + noise["b"]}
+
+    monkeypatch.setattr("medattn.lesion_scores.recorded_scores", scores)
+    same = {"attention": "ppcr", "weight_map": "none", "shuffle_labels": False}
+    table = beside_baselines(pd.DataFrame([{**same, "seed": seed, "run": f"r{seed}"} for seed in range(3)]))
+    row = table.set_index("map").loc["layer1"]
+    assert (row["method"], row["seeds"], row["n_images"]) == ("ppcr", 3, 40)
+    assert row["value"] == pytest.approx(0.905, abs=0.005) and row["low"] < row["value"] < row["high"] <= 1
+    assert row["chance"] == pytest.approx(0.405, abs=0.005) and row["grad-cam"] == pytest.approx(0.2, abs=0.01)
+    assert table["shuffled"].isna().all()  # no such run is here
+    assert verdicts(table, "chance").loc["ppcr", "layer1"] == verdicts(table, "untrained").loc["ppcr", "layer1"] == "++"
+    assert verdicts(table, "centre").loc["ppcr", "layer1"] == "--"
+    assert verdicts(table, "grad-cam").loc["ppcr", "layer2"] == ""  # nothing to compare with
