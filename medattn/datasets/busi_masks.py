@@ -3,7 +3,7 @@
 Source: Al-Dhabyani et al. 2020, "Dataset of breast ultrasound images", Data in Brief 28, 104863; CC BY 4.0. MedMNIST
 left the masks out. The data folder may have them as breastmnist_224_masks.npz, cut and resized as its 224 px images
 were, one for one: {train,val,test}_masks (N, 224, 224) of 0 and 1, empty for images without a lesion.
-A pixel of a smaller image belongs to the lesion where half of it does.
+A pixel of a smaller image belongs to the lesion where half of it does. `busi_folder` makes the file.
 """
 
 from dataclasses import replace
