@@ -41,8 +41,8 @@ site: $(READY)  ## write notebooks and recorded results as a static site to out/
 	mkdir -p out && rm -rf out/site && mv "$$folder/site" out && \
 	echo "Open $(CURDIR)/out/site/index.html in a browser"
 
-bench: $(READY)  ## measure, side by side on this machine, what the modules cost
-	$(BIN)/python tests/benchmarks/global_map.py
+bench: $(READY)  ## measure, side by side on this machine, what the modules and the training cost
+	$(BIN)/python tests/benchmarks/speed.py
 
 lint: $(READY)  ## check the style of code and notebooks
 	$(BIN)/ruff check .
@@ -65,5 +65,5 @@ $(READY): pyproject.toml requirements.lock
 	exit 1; fi; \
 	echo "Setting up $(VENV) with $$("$$python" --version); 6 GB with PyTorch, a few minutes"; \
 	"$$python" -m venv --clear $(VENV); }
-	$(BIN)/python -m pip install --disable-pip-version-check -c requirements.lock -e '.[dev]'
+	$(BIN)/python -m pip install --disable-pip-version-check --no-compile -c requirements.lock -e '.[dev]'
 	@touch $@

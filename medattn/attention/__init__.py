@@ -1,5 +1,6 @@
 """Attention modules, and their insertion into any CNN."""
 
+from medattn.attention.compiling import compile_attention
 from medattn.attention.global_map import (
     WEIGHT_MAPS,
     FixedMap,
@@ -47,6 +48,7 @@ __all__ = [
     "SpatialPyramidAttention",
     "WeightMapped",
     "attention_sites",
+    "compile_attention",
     "insert_attention",
     "map_penalty",
     "principal_features",

@@ -54,6 +54,7 @@ from medattn.figures.results import (
     training_so_far,
 )
 from medattn.figures.scorecard import claimed_and_measured
+from medattn.figures.speed import grouped_ratios, ratio_plot, roofline, rounds
 
 __all__ = [
     "MAP_COLOURS",
@@ -76,6 +77,7 @@ __all__ = [
     "edges",
     "f1_allowed",
     "fits_by_size",
+    "grouped_ratios",
     "image_grid",
     "learned_maps",
     "lines",
@@ -92,6 +94,9 @@ __all__ = [
     "printed_protocol",
     "printed_table",
     "quick_png",
+    "ratio_plot",
+    "roofline",
+    "rounds",
     "scores_by_stage",
     "sensitivity",
     "set_pixel_walk",

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from medattn.attention import WeightMapped, map_penalty
+from medattn.attention import WeightMapped, compile_attention, map_penalty
 from medattn.datasets import Dataset, Split
 from medattn.datasets.augment import AUGMENT, to_float
 from medattn.evaluation.metrics import score
@@ -28,6 +28,7 @@ from medattn.training.recipe import OPTIMIZERS, PRECISIONS, Recipe
 from medattn.training.runs import Run, build_from, provenance, save_map, save_predictions, save_weights
 
 EVALUATION_BATCH = 256
+COMPILED_FROM = 2_000  # steps on a CPU: what compiling the attention costs is won back by then (notebook 18)
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # CUDA and MPS, CPU on Linux, others
 AUXILIARY_WEIGHT = 0.3  # of the auxiliary heads' loss (GoogLeNet, Szegedy et al. 2015, section 5)
 
@@ -102,12 +103,14 @@ def _train_and_test(run: Run, device: torch.device, progress: bool) -> None:
         network = network.to(memory_format=torch.channels_last)
     optimizer = OPTIMIZERS[recipe.optimizer](parameter_groups(network), recipe)
     state = _resume(run, network, optimizer, device)
+    steps = -(-len(data.train) // recipe.batch_size)
     if recipe.compile:  # the map is computed once a step, outside
         (network.image_cnn if isinstance(network, WeightMapped) else network).compile()
+    elif device.type == "cuda" or steps * recipe.epochs >= COMPILED_FROM:
+        compile_attention(network)
     if learns_map(network) and not state["history"]:
         save_map(run.folder, 0, network.weight_map())
 
-    steps = -(-len(data.train) // recipe.batch_size)
     name = recipe.run_id.rpartition("-")[0]
     # every 2 s at most: a client that reads only when a long cell ends (nbval) keeps 1,000 messages, and loses the rest
     with tqdm(total=recipe.epochs * steps, desc=name, unit="step", mininterval=2, disable=not progress) as bar:
@@ -117,8 +120,8 @@ def _train_and_test(run: Run, device: torch.device, progress: bool) -> None:
                 freeze(network, optimizer)
             started = time.perf_counter()
             row = {"epoch": epoch, "lr": learning_rate(recipe, epoch)}
-            row |= _train_epoch(network, optimizer, data.train, recipe, epoch, bar)
-            row |= _validate(network, data.val, recipe)
+            row |= train_epoch(network, optimizer, data.train, recipe, epoch, bar)
+            row |= validate(network, data.val, recipe)
             if recipe.test_every_epoch:
                 row["test_accuracy"] = _accuracy(_logits(network, data.test.images, recipe), data.test.labels)
             if learns_map(network):
@@ -130,7 +133,11 @@ def _train_and_test(run: Run, device: torch.device, progress: bool) -> None:
     _test(run, network, data, state, origin)
 
 
-def _train_epoch(network, optimizer, train: Split, recipe: Recipe, epoch: int, bar: tqdm) -> dict[str, float]:
+def train_epoch(network, optimizer, train: Split, recipe: Recipe, epoch: int, bar: tqdm) -> dict[str, float]:
+    """Train one epoch, counted from 1, on images that lie on the network's device; give its means over the images.
+
+    Raises DivergedError for a loss that is not finite.
+    """
     network.train()
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(recipe, epoch)
@@ -183,7 +190,8 @@ def _train_epoch(network, optimizer, train: Split, recipe: Recipe, epoch: int, b
     return row | ({"map_mean": torch.stack(penalties).sum().item() / len(train)} if penalties else {})
 
 
-def _validate(network: nn.Module, val: Split, recipe: Recipe) -> dict[str, float]:
+def validate(network: nn.Module, val: Split, recipe: Recipe) -> dict[str, float]:
+    """Give loss, accuracy and AUC of the validation images; nan where there are none."""
     if len(val) == 0:
         return {"val_loss": np.nan, "val_accuracy": np.nan, "val_auc": np.nan}
     logits = _logits(network, val.images, recipe)

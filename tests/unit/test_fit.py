@@ -202,7 +202,7 @@ def test_a_batch_in_parts_learns_the_same_map():
         recipe = Recipe(
             batch_size=12, accumulate=accumulate, lr=0.1, channels_last=False, weight_map="global", map_penalty=0.5
         )
-        row = FIT_MODULE._train_epoch(
+        row = FIT_MODULE.train_epoch(
             network, optimizer, Split(images, labels), recipe, 1, FIT_MODULE.tqdm(disable=True)
         )
         results.append((network.weight_map().detach(), row["train_loss"], row["map_mean"]))
@@ -250,7 +250,7 @@ def test_cutting_a_batch_in_two_gives_the_same_step():
         network = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
         optimizer = torch.optim.SGD(network.parameters(), 0.1)
         recipe = Recipe(batch_size=12, accumulate=accumulate, channels_last=False)
-        row = FIT_MODULE._train_epoch(
+        row = FIT_MODULE.train_epoch(
             network, optimizer, Split(images, labels), recipe, 1, FIT_MODULE.tqdm(disable=True)
         )
         results.append((network[1].weight.detach().clone(), row["train_loss"]))
@@ -285,7 +285,7 @@ def test_out_of_memory_says_what_to_try(tmp_path, monkeypatch, error):
     def full(*_arguments):
         raise error
 
-    monkeypatch.setattr(FIT_MODULE, "_train_epoch", full)
+    monkeypatch.setattr(FIT_MODULE, "train_epoch", full)
     with pytest.raises(MemoryError, match=r"16 images at a time at 28 px: try accumulate=2 .* or batch_size=8"):
         fit(SHORT, "cpu", progress=False, runs=tmp_path)
 
@@ -295,7 +295,7 @@ def test_other_errors_are_passed_on(tmp_path, monkeypatch, message):
     def broken(*_arguments):
         raise RuntimeError(message)
 
-    monkeypatch.setattr(FIT_MODULE, "_train_epoch", broken)
+    monkeypatch.setattr(FIT_MODULE, "train_epoch", broken)
     with pytest.raises(RuntimeError, match=message):
         fit(SHORT, "cpu", progress=False, runs=tmp_path)
 
@@ -330,10 +330,11 @@ def test_a_tiny_set_is_learnt_by_heart(tmp_path):
     options = {"n_train": 24, "n_val": 8, "n_test": 8}
     recipe = Recipe(
         dataset_options=options,
+        network="timm:test_resnet",
         attention="ppcr",
         optimizer="adam",
-        lr=1e-3,
-        epochs=12,
+        lr=1e-2,
+        epochs=20,
         batch_size=8,
         weight_decay=0.0,
     )

@@ -193,17 +193,17 @@ def test_an_interrupted_run_with_a_prior_ends_at_the_same_bits(mapped, tmp_path,
     (tmp_path / run.recipe.run_id).symlink_to(run.folder)
     whole = fit(recipe, "cpu", progress=False, runs=runs)
     module = sys.modules[fit.__module__]
-    real = module._train_epoch
+    real = module.train_epoch
 
     def stops(network, optimizer, train, recipe, epoch, bar):
         if epoch == 3:
             raise KeyboardInterrupt
         return real(network, optimizer, train, recipe, epoch, bar)
 
-    monkeypatch.setattr(module, "_train_epoch", stops)
+    monkeypatch.setattr(module, "train_epoch", stops)
     with pytest.raises(KeyboardInterrupt):
         fit(recipe, "cpu", progress=False, runs=tmp_path)
-    monkeypatch.setattr(module, "_train_epoch", real)
+    monkeypatch.setattr(module, "train_epoch", real)
     again = fit(recipe, "cpu", progress=False, runs=tmp_path)
     assert again.predictions.equals(whole.predictions)
 

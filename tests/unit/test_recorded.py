@@ -188,4 +188,5 @@ def test_what_is_recorded_keeps_the_documented_schema():
         assert row.best_epoch in history["epoch"].tolist()
         assert (recipe.weight_map != "none") == (folder / "runs" / row.run / "map.safetensors").exists()
     for name, table in tables.items():
-        assert set(table["run"]) <= set(runs["run"]) or name == "ppcr_maps", name
+        if name not in ("ppcr_maps", "speed"):  # of earlier runs; of no run
+            assert set(table["run"]) <= set(runs["run"]), name

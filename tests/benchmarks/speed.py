@@ -1,0 +1,28 @@
+"""Measure what is claimed about speed, on this machine, with one thread: `make bench`, or some of it by name.
+
+python tests/benchmarks/speed.py [floor step operations bf16 loop epoch pixel_cnn map forms sweep import] [--record]
+"""
+
+import argparse
+
+import torch
+
+from medattn.paths import results_folder, write_whole
+from medattn.speed.table import MEASUREMENTS, measured
+
+
+def main() -> None:
+    """Measure, print, and write data/results/speed.csv where asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", default=list(MEASUREMENTS))
+    parser.add_argument("--record", action="store_true", help="write data/results/speed.csv")
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    table = measured(asked.names)
+    if asked.record:
+        with write_whole(results_folder() / "speed.csv") as part:
+            table.to_csv(part, index=False, float_format="%.4g")
+
+
+if __name__ == "__main__":
+    main()
