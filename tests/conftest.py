@@ -4,6 +4,11 @@ import ipaddress
 import socket
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# a busy machine is slow: no fault of what is tested
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -325,6 +325,16 @@ def test_an_unbegun_run_says_so_and_runs_are_listed(unbroken, tmp_path):
     assert list_runs(tmp_path).empty
 
 
+def test_only_a_long_run_compiles_its_attention(tmp_path, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(FIT_MODULE, "compile_attention", compiled.append)
+    fit(SHORT.replace(epochs=1), "cpu", progress=False, runs=tmp_path)
+    assert not compiled
+    monkeypatch.setattr(FIT_MODULE, "COMPILED_FROM", 6)  # 2 epochs of 3 steps
+    fit(SHORT.replace(epochs=2), "cpu", progress=False, runs=tmp_path)
+    assert len(compiled) == 1
+
+
 def test_a_tiny_set_is_learnt_by_heart(tmp_path):
     """The loop does train: 24 images, no augmentation, are classified correctly after a few epochs."""
     options = {"n_train": 24, "n_val": 8, "n_test": 8}
