@@ -7,6 +7,7 @@ from medattn.speed.maps import pixel_cnn_step, step_by_images, training_step_und
 from medattn.speed.ppcr import against_floor, fused_kernels, gate_error, operations, training_step
 from medattn.speed.roof import roofline_points
 from medattn.speed.timing import alternate, counted, ratios
+from medattn.speed.workers import two_workers
 
 __all__ = [
     "against_floor",
@@ -29,4 +30,5 @@ __all__ = [
     "throughput",
     "training_step",
     "training_step_under_map",
+    "two_workers",
 ]

@@ -1,6 +1,6 @@
 """Measure what is claimed about speed, on this machine, with one thread: `make bench`, or some of it by name.
 
-python tests/benchmarks/speed.py [floor step operations bf16 loop epoch pixel_cnn map forms sweep import] [--record]
+python tests/benchmarks/speed.py [floor step operations bf16 loop workers epoch pixel_cnn map forms sweep import]
 """
 
 import argparse
