@@ -5,10 +5,11 @@ python tests/benchmarks/speed.py [floor step operations bf16 loop workers epoch 
 
 import argparse
 
+import pandas as pd
 import torch
 
 from medattn.paths import results_folder, write_whole
-from medattn.speed.table import MEASUREMENTS, measured
+from medattn.speed.table import MEASUREMENTS, measured, recorded_speed
 
 
 def main() -> None:
@@ -20,7 +21,11 @@ def main() -> None:
     torch.set_num_threads(1)
     table = measured(asked.names)
     if asked.record:
-        with write_whole(results_folder() / "speed.csv") as part:
+        file = results_folder() / "speed.csv"
+        if file.exists():  # what was not measured now stays
+            before = recorded_speed()
+            table = pd.concat([before[~before["what"].isin(table["what"])], table])
+        with write_whole(file) as part:
             table.to_csv(part, index=False, float_format="%.4g")
 
 
