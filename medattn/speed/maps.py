@@ -30,7 +30,7 @@ def pixel_cnn_step(
     """Compare forward and weight gradient of the pixel CNN with a plain convolution of all images in float32.
 
     Sides: ours with the normalised images kept, and streamed (made anew from uint8, some at a time). Rows: time, the
-    extra memory beyond weights and images, and the largest difference of the map.
+    memory beyond weights and uint8 images, and the largest difference of the map.
     """
     representation = PixelRepresentation(random_images(n, 3, size), *NORMALISE["imagenet"])
     whole, device = representation(), representation.values.device
@@ -44,7 +44,8 @@ def pixel_cnn_step(
         }
         setting = f"{n} colour images at {size} px, K = {hidden}, {'bf16' if bf16 else 'float32'}"
         tables.append(ratios("pixel CNN step / direct", setting, alternate(calls, rounds), "direct"))
-        memory = {name: peak_bytes(call, device) / 1e6 for name, call in calls.items()}
+        held = {"direct": whole.nbytes, "kept": whole.nbytes, "streamed": 0}  # the normalised images
+        memory = {name: (held[name] + peak_bytes(call, device)) / 1e6 for name, call in calls.items()}
         tables += [
             counted("pixel CNN memory / direct", setting, name, value, "direct", memory["direct"], "MB")
             for name, value in memory.items()
