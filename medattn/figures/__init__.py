@@ -54,7 +54,7 @@ from medattn.figures.results import (
     training_so_far,
 )
 from medattn.figures.scorecard import claimed_and_measured
-from medattn.figures.speed import grouped_ratios, ratio_plot, roofline, rounds
+from medattn.figures.speed import against_reach, grouped_ratios, roofline, rounds
 
 __all__ = [
     "MAP_COLOURS",
@@ -64,6 +64,7 @@ __all__ = [
     "WIDTH",
     "Redrawn",
     "accuracy_by_cost",
+    "against_reach",
     "apart",
     "beside_the_paper",
     "by_stage",
@@ -94,7 +95,6 @@ __all__ = [
     "printed_protocol",
     "printed_table",
     "quick_png",
-    "ratio_plot",
     "roofline",
     "rounds",
     "scores_by_stage",

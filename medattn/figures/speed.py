@@ -45,33 +45,30 @@ def grouped_ratios(rows: pd.DataFrame, label: str) -> Figure:
     return figure
 
 
-def ratio_plot(rows: pd.DataFrame) -> Figure:
-    """Draw each row's ratio with its quartiles on a log axis, and the reach it was held to.
+def against_reach(rows: pd.DataFrame) -> Figure:
+    """Draw each ratio in units of the reach it was held to, with its quartiles, on a log axis: left of 1 it got there.
 
-    Columns of `rows`: `name`, `ratio`, `low`, `high`, `reach` (nan: none), `reached` (bool). Reached and missed
+    Columns of `rows`: `name`, `ratio`, `low`, `high`, `reach`, `at_least` (bool: more is better). Reached and missed
     differ in colour and in shape.
     """
-    figure, ((axes,),) = new(1, 1, 0.9 + 0.29 * len(rows))
+    figure, ((axes,),) = new(1, 1, 1.0 + 0.29 * len(rows))
     y = np.arange(len(rows))[::-1]
-    axes.axvline(1, color="grey", linewidth=0.8)
-    axes.hlines(y, rows["low"], rows["high"], color="grey", linewidth=2)
-    held = rows["reach"].notna()
+    far = rows[["low", "ratio", "high"]].div(rows["reach"], axis=0)
+    far = far.where(~rows["at_least"], 1 / far)
+    axes.axvline(1, color=TO_REACH, linewidth=1)
+    axes.hlines(y, far["low"], far["high"], color="grey", linewidth=2)
     for met, colour, marker, label in ((True, REACHED, "o", "reached"), (False, MISSED, "s", "not reached")):
-        which = held & (rows["reached"] == met)
-        axes.plot(rows["ratio"][which], y[which], marker, color=colour, label=label)
-    axes.plot(rows["ratio"][~held], y[~held], "o", color="grey", label="for comparison")
-    axes.plot(
-        rows["reach"][held], y[held], "|", color=TO_REACH, markersize=14, markeredgewidth=2, label="to be reached"
-    )
+        which = (far["ratio"] <= 1) == met
+        axes.plot(far["ratio"][which], y[which], marker, color=colour, label=label)
     axes.set_xscale("log")
-    ticks = [t for t in (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20) if rows["low"].min() / 2 < t < rows["high"].max() * 2]
+    ticks = [t for t in (0.1, 0.2, 0.5, 1, 2, 5, 10) if far["low"].min() / 2 < t < far["high"].max() * 2]
     axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
     axes.minorticks_off()
-    axes.set_yticks(y, rows["name"])
-    axes.set_xlabel("ratio of the two sides")
-    axes.legend(
-        fontsize=9, loc="upper center", bbox_to_anchor=(0.35, -0.6 / (0.29 * len(rows))), ncols=4, frameon=False
-    )
+    bounds = np.where(rows["at_least"], "at least", "at most")
+    shown = zip(rows["name"], rows["ratio"], bounds, rows["reach"], strict=True)
+    axes.set_yticks(y, [f"{name}: {ratio:.2f} ({bound} {reach:g})" for name, ratio, bound, reach in shown])
+    axes.set_xlabel("times what was asked")
+    axes.legend(fontsize=9, frameon=False)
     return figure
 
 

@@ -23,8 +23,8 @@ def main() -> None:
     if asked.record:
         file = results_folder() / "speed.csv"
         if file.exists():  # what was not measured now stays
-            before = recorded_speed()
-            table = pd.concat([before[~before["what"].isin(table["what"])], table])
+            rows = ["what", "setting", "side"]
+            table = pd.concat([recorded_speed(), table]).drop_duplicates(rows, keep="last")
         with write_whole(file) as part:
             table.to_csv(part, index=False, float_format="%.4g")
 
