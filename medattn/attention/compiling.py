@@ -1,6 +1,6 @@
 """Attention as fused kernels: every attention module compiled by itself, with the network around it left as it is.
 
-PPCR is one kernel forward and one backward then, instead of some sixty operations (`medattn.speed`). The numbers move
+PPCR is one kernel forward and one backward then, instead of some forty operations (`medattn.speed`). The numbers move
 in their last bits.
 """
 

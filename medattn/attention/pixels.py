@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-KEPT_BYTES = 2**30  # up to this size the normalised pixels are kept, above it they are made anew at every read
+KEPT_BYTES = 2**30
 CHUNK = 5_000_000  # pixel values normalised at a time
 
 
@@ -19,11 +19,18 @@ class PixelRepresentation(nn.Module):
     """P (NC, H, W): the feature of a pixel is its value in every channel of every image (Definition 3).
 
     `images` (N, C, H, W) are uint8, divided by 255 and standardised by `mean` and `std` of each channel, or floats as
-    the network sees them. They are constants: no parameters, and in no state dict.
+    the network sees them. They are constants: no parameters, and in no state dict. Normalised they are kept where that
+    takes no more than `kept_bytes`, and else made anew, some at a time, at every read.
     Raises ValueError for other shapes and types.
     """
 
-    def __init__(self, images: Tensor, mean: tuple[float, ...] = (0.0,), std: tuple[float, ...] = (1.0,)):
+    def __init__(
+        self,
+        images: Tensor,
+        mean: tuple[float, ...] = (0.0,),
+        std: tuple[float, ...] = (1.0,),
+        kept_bytes: int = KEPT_BYTES,
+    ):
         super().__init__()
         if images.ndim != 4 or len(images) == 0 or not (images.dtype == torch.uint8 or images.is_floating_point()):
             raise ValueError(
@@ -39,6 +46,7 @@ class PixelRepresentation(nn.Module):
         self.register_buffer("values", images.detach().reshape(n * channels, height * width), persistent=False)
         self.register_buffer("factor", (1 / (full * std)).repeat(n)[:, None], persistent=False)
         self.register_buffer("offset", (-mean / std).repeat(n)[:, None], persistent=False)
+        self.kept_bytes = kept_bytes
         self._kept: Tensor | None = None
 
     @property
@@ -52,7 +60,7 @@ class PixelRepresentation(nn.Module):
 
     def rows(self, dtype: torch.dtype) -> Iterator[tuple[slice, Tensor]]:
         """Give P in parts of some features each: (which, (features, HW) of `dtype`)."""
-        if self.values.numel() * dtype.itemsize <= KEPT_BYTES:
+        if self.values.numel() * dtype.itemsize <= self.kept_bytes:
             if self._kept is None or self._kept.dtype != dtype or self._kept.device != self.values.device:
                 self._kept = self._normalised(slice(None), dtype)
             yield slice(0, self.n_features), self._kept

@@ -24,25 +24,18 @@ from tqdm import tqdm
 
 from medattn.datasets.dataset import Split
 from medattn.networks import build_network
-from medattn.speed.timing import alternate, ratios
+from medattn.speed.maps import random_images
+from medattn.speed.timing import alternate, ratios, throughputs
 from medattn.training import Recipe
 from medattn.training.fit import train_epoch, validate
 from medattn.training.recipe import OPTIMIZERS
 
-NETWORK = "resnet18"  # of the small runs of a sweep
 BREAST = (546, 78, 156)  # images of BreastMNIST's parts
 
 
 def random_parts(counts: tuple[int, ...] = BREAST, channels: int = 1, size: int = 28) -> list[Split]:
-    """Give parts of random images with two classes; speed does not depend on what they show."""
-    generator = torch.Generator().manual_seed(0)
-    return [
-        Split(
-            torch.randint(0, 256, (n, channels, size, size), dtype=torch.uint8, generator=generator),
-            torch.arange(n) % 2,
-        )
-        for n in counts
-    ]
+    """Give parts of random images with two classes."""
+    return [Split(random_images(n, channels, size), torch.arange(n) % 2) for n in counts]
 
 
 class Pictures(Indexed):
@@ -73,14 +66,14 @@ def their_epoch(
         optimizer.step()
     network.eval()
     with torch.no_grad():
-        for part in parts[1:] and parts:  # a training part alone is not evaluated
+        for part in parts if len(parts) > 1 else ():  # a training part alone is not evaluated
             for images, _ in DataLoader(Pictures(part), recipe.batch_size):
                 network(images).softmax(1)
     return losses
 
 
 def our_epoch(network: nn.Module, optimizer: torch.optim.Optimizer, parts: list[Split], recipe: Recipe) -> dict:
-    """Train an epoch as `fit` does, and evaluate the validation part where there is one."""
+    """Train an epoch as `fit` does, evaluate the validation part if there is one, and give the row of the history."""
     row = train_epoch(network, optimizer, parts[0], recipe, 1, tqdm(disable=True))
     return row | (validate(network, parts[1], recipe) if parts[1:] else {})
 
@@ -107,11 +100,8 @@ def throughput(network: str = "resnet18", steps: int = 3, rounds: int = 7, batch
     recipe = Recipe(network=network, batch_size=batch_size)
     parts = random_parts((steps * batch_size,))
     seconds = alternate(_both(parts, recipe), rounds)
-    table = ratios(
-        "throughput / MedMNIST's loop", f"{network} at 28 px, batch {batch_size}", seconds, "MedMNIST's loop"
-    )
-    table[["ratio", "low", "high"]] = 1 / table[["ratio", "high", "low"]]  # a throughput: the more, the better
-    return table
+    setting = f"{network} at 28 px, batch {batch_size}"
+    return throughputs("throughput / MedMNIST's loop", setting, seconds, "MedMNIST's loop")
 
 
 def epoch(rounds: int = 3, counts: tuple[int, int, int] = BREAST, network: str = "resnet18") -> pd.DataFrame:
@@ -123,24 +113,24 @@ def epoch(rounds: int = 3, counts: tuple[int, int, int] = BREAST, network: str =
     )
 
 
-def sweep_time(rounds: int = 3, n_runs: int = 4, epochs: int = 2) -> pd.DataFrame:
+def sweep_time(rounds: int = 3, n_runs: int = 4, epochs: int = 2, network: str = "resnet18") -> pd.DataFrame:
     """Compare a sweep of small runs in two workers of one thread with the same in one worker of two threads."""
     sides = {
-        name: lambda workers=workers, threads=threads: _sweep(workers, threads, n_runs, epochs)
+        name: lambda workers=workers, threads=threads: _sweep(workers, threads, n_runs, epochs, network)
         for name, workers, threads in (("two workers", 2, 1), ("one after the other", 1, 2))
     }
     seconds = alternate(sides, rounds, wall=True)
-    setting = f"{n_runs} runs of ResNet18 at 28 px, {epochs} epochs of 128 images"
+    setting = f"{n_runs} runs of {network} at 28 px, {epochs} epochs of 128 images"
     return ratios("sweep / one after the other", setting, seconds, "one after the other")
 
 
-def _sweep(workers: int, threads: int, n_runs: int, epochs: int) -> None:
+def _sweep(workers: int, threads: int, n_runs: int, epochs: int, network: str) -> None:
     code = f"""
 import sys
 from pathlib import Path
 from medattn.training import Recipe, sweep
 options = {{"n_train": 128, "n_val": 32, "n_test": 32}}
-recipes = [Recipe(dataset_options=options, network="{NETWORK}", epochs={epochs}, seed=seed) for seed in range({n_runs})]
+recipes = [Recipe(dataset_options=options, network="{network}", epochs={epochs}, seed=seed) for seed in range({n_runs})]
 assert all(sweep(recipes, {workers}, {threads}, runs=Path(sys.argv[1]), say=lambda _: None)["state"] == "finished")
 """
     with TemporaryDirectory() as runs:

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from medattn.attention import GlobalAttention, PixelCNN, PixelRepresentation, pixels
+from medattn.attention import GlobalAttention, PixelCNN, PixelRepresentation
+from medattn.attention.pixels import KEPT_BYTES
 from medattn.datasets.augment import NORMALISE
 from medattn.evaluation.measure import peak_bytes
 from medattn.networks import build_network
@@ -32,27 +33,28 @@ def pixel_cnn_step(
     Sides: ours with the normalised images kept, and streamed (made anew from uint8, some at a time). Rows: time, the
     memory beyond weights and uint8 images, and the largest difference of the map.
     """
-    representation = PixelRepresentation(random_images(n, 3, size), *NORMALISE["imagenet"])
-    whole, device = representation(), representation.values.device
+    images = random_images(n, 3, size)
+    kept, streamed = (PixelRepresentation(images, *NORMALISE["imagenet"], kept_bytes=b) for b in (KEPT_BYTES, 0))
+    whole = kept()
     tables = []
     for hidden in hiddens:
         cnn = PixelCNN(n, 3, hidden)
         calls = {
             "direct": lambda cnn=cnn: cnn(whole).sum().backward(),
-            "kept": lambda cnn=cnn: _mapped(cnn, representation, bf16).sum().backward(),
-            "streamed": _streamed(lambda cnn=cnn: _mapped(cnn, representation, bf16).sum().backward(), representation),
+            "kept": lambda cnn=cnn: _mapped(cnn, kept, bf16).sum().backward(),
+            "streamed": lambda cnn=cnn: _mapped(cnn, streamed, bf16).sum().backward(),
         }
         setting = f"{n} colour images at {size} px, K = {hidden}, {'bf16' if bf16 else 'float32'}"
         tables.append(ratios("pixel CNN step / direct", setting, alternate(calls, rounds), "direct"))
         held = {"direct": whole.nbytes, "kept": whole.nbytes, "streamed": 0}  # the normalised images
-        memory = {name: (held[name] + peak_bytes(call, device)) / 1e6 for name, call in calls.items()}
+        memory = {name: (held[name] + peak_bytes(call, images.device)) / 1e6 for name, call in calls.items()}
         tables += [
             counted("pixel CNN memory / direct", setting, name, value, "direct", memory["direct"], "MB")
             for name, value in memory.items()
             if name != "direct"
         ]
         with torch.no_grad():
-            moved = (_mapped(cnn, representation, bf16) - cnn(whole)).abs().max().item()
+            moved = (_mapped(cnn, kept, bf16) - cnn(whole)).abs().max().item()
         tables.append(counted("pixel CNN, map moved by", setting, "ours", moved, "direct", 1.0, ""))
     return pd.concat(tables)
 
@@ -62,22 +64,10 @@ def _mapped(cnn: PixelCNN, representation: PixelRepresentation, bf16: bool) -> T
         return cnn(representation)
 
 
-def _streamed(call: Callable[[], object], representation: PixelRepresentation) -> Callable[[], None]:
-    def streamed() -> None:
-        kept, pixels.KEPT_BYTES = pixels.KEPT_BYTES, 0
-        held, representation._kept = representation._kept, None
-        try:
-            call()
-        finally:
-            pixels.KEPT_BYTES, representation._kept = kept, held
-
-    return streamed
-
-
 def training_step_under_map(
-    n: int = 413, size: int = 224, batch_size: int = 32, hidden: int = 32, rounds: int = 2, network: str = "resnet18"
+    n: int = 413, size: int = 224, batch_size: int = 32, hidden: int = 32, rounds: int = 5, network: str = "resnet18"
 ) -> pd.DataFrame:
-    """Compare a training step under a map that is learned, and one that is fixed, with a step without a map."""
+    """Compare a training step under a map that is learned, and one that is fixed, with one without a map."""
     images, batch = random_images(n, 3, size), torch.randn(batch_size, 3, size, size)
     networks = {"no map": build_network(network, 5, size=size)}
     for name in ("learned", "fixed"):
@@ -103,7 +93,7 @@ def _step(network: nn.Module, batch: Tensor) -> Callable[[], None]:
 def step_by_images(
     few: int = 500, many: int = 50_000, size: int = 28, hidden: int = 32, rounds: int = 9
 ) -> pd.DataFrame:
-    """Compare the map's step, forward and backward, from many images with that from few, in both forms."""
+    """Compare the map's step, forward and backward, from many images with that from few: a row of `COLUMNS` a form."""
     tables = []
     for basis in ("principal", "pixels"):
         calls = {}

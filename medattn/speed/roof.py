@@ -33,7 +33,8 @@ def roofline_points(batch_size: int = 32, n_images: int = 100, rounds: int = 5) 
     calls["ResNet18 step"] = step(network, torch.randn(batch_size, 3, 28, 28))
     with FlopCounterMode(display=False) as counter:
         calls["ResNet18 step"]()
-    # weights are read twice and their gradients written; feature maps are written, and read again going back
+    # weights are read twice and their gradients written; feature maps are written, read again going back, and so are
+    # their gradients
     moved = 3 * sum(p.numel() for p in network.parameters()) + 3 * _features(
         network, torch.randn(batch_size, 3, 28, 28)
     )

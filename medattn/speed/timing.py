@@ -52,6 +52,13 @@ def ratios(what: str, setting: str, seconds: pd.DataFrame, base: str) -> pd.Data
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
+def throughputs(what: str, setting: str, seconds: pd.DataFrame, base: str) -> pd.DataFrame:
+    """Compare as `ratios` does, but work done in a second: the more, the better."""
+    table = ratios(what, setting, seconds, base)
+    table[["ratio", "low", "high"]] = 1 / table[["ratio", "high", "low"]]
+    return table
+
+
 def counted(what: str, setting: str, side: str, value: float, base: str, base_value: float, unit: str) -> pd.DataFrame:
     """Give the row of something that is counted and has no spread, such as operations or bytes."""
     ratio = value / base_value

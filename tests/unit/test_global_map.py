@@ -123,7 +123,7 @@ def test_streamed_and_kept_pixels_are_the_same_map(images, monkeypatch):
     attention = GlobalAttention(small_cnn(), images, hidden=4)
     results = []
     for kept, chunk in ((2**30, 1), (0, 5 * 72), (0, 1)):
-        monkeypatch.setattr(pixels, "KEPT_BYTES", kept)
+        attention.source.pixels.kept_bytes = kept
         monkeypatch.setattr(pixels, "CHUNK", chunk)
         attention.zero_grad()
         weight_map = attention.weight_map()

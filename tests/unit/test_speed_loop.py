@@ -58,6 +58,5 @@ def test_an_epoch_is_compared():
     assert list(table["side"]) == ["ours"] and table["ratio"].item() > 0
 
 
-def test_a_sweep_of_small_runs_comes_to_its_end(monkeypatch):
-    monkeypatch.setattr(loop, "NETWORK", "timm:test_resnet")
-    loop._sweep(workers=1, threads=2, n_runs=2, epochs=1)
+def test_a_sweep_of_small_runs_comes_to_its_end():
+    loop._sweep(workers=1, threads=2, n_runs=2, epochs=1, network="timm:test_resnet")

@@ -10,7 +10,8 @@ from medattn.speed.timing import COLUMNS
 
 
 def test_kept_streamed_and_direct_give_one_map_and_one_gradient():
-    representation = PixelRepresentation(maps.random_images(5, 3, 8), *NORMALISE["imagenet"])
+    images = maps.random_images(5, 3, 8)
+    kept, streamed = (PixelRepresentation(images, *NORMALISE["imagenet"], kept_bytes=b) for b in (2**30, 0))
     torch.manual_seed(0)
     cnn = PixelCNN(5, 3, 4)
     found = []
@@ -21,20 +22,20 @@ def test_kept_streamed_and_direct_give_one_map_and_one_gradient():
         weight_map.sum().backward()
         found.append((weight_map.detach(), cnn.first.weight.grad.clone()))
 
-    call(representation())
-    call(representation)
-    maps._streamed(lambda: call(representation), representation)()
+    call(kept())
+    call(kept)
+    call(streamed)
     assert_close(found[1], found[0], rtol=1e-4, atol=1e-6)
     assert_close(found[2], found[0], rtol=1e-4, atol=1e-6)
 
 
-def test_streaming_keeps_nothing_and_puts_everything_back():
-    representation = PixelRepresentation(maps.random_images(5, 3, 8))
-    list(representation.rows(torch.float32))
-    kept, limit, seen = representation._kept, maps.pixels.KEPT_BYTES, []
-    maps._streamed(lambda: seen.append((representation._kept, maps.pixels.KEPT_BYTES)), representation)()
-    assert seen == [(None, 0)]
-    assert representation._kept is kept and limit == maps.pixels.KEPT_BYTES
+def test_streaming_keeps_nothing():
+    images = maps.random_images(5, 3, 8)
+    kept, streamed = (PixelRepresentation(images, kept_bytes=b) for b in (images.numel() * 4, images.numel() * 4 - 1))
+    for _ in range(2):
+        parts = [[part for _, part in pixels.rows(torch.float32)] for pixels in (kept, streamed)]
+        assert_close(torch.cat(parts[0]), torch.cat(parts[1]))
+    assert kept._kept is not None and streamed._kept is None
 
 
 def test_the_pixel_cnn_is_compared_in_time_memory_and_result():
