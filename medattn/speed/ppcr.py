@@ -32,11 +32,18 @@ class ThreePoolings(PPCR):
         return self.integrate(self.norm(contexts)) * x
 
 
-def against_floor(size: int = 28, batch_size: int = 32, rounds: int = 15, device: str = "cpu") -> pd.DataFrame:
-    """Time forward and backward of PPCR at ResNet18's four stages, over the memory floor, in both memory layouts.
+def against_floor(
+    size: int = 28,
+    batch_size: int = 32,
+    rounds: int = 15,
+    device: str = "cpu",
+    layouts: Sequence[torch.memory_format] = (torch.channels_last, torch.contiguous_format),
+) -> pd.DataFrame:
+    """Time forward and backward of PPCR at ResNet18's four stages, over the memory floor: rows of `timing.COLUMNS`.
 
     The floor reads X and writes Y, reads X and the gradient of Y, and writes the gradient of X: a copy and an addition.
-    Sides: compiled (what training uses), eager (without a compiler), and three poolings.
+    Sides: compiled (what training uses), eager (without a compiler), and three poolings; the last also over eager.
+    Raises ValueError for a size whose stages are not in `STAGES`.
     """
     if size not in STAGES:
         raise ValueError(
@@ -44,7 +51,7 @@ def against_floor(size: int = 28, batch_size: int = 32, rounds: int = 15, device
         )
     return pd.concat(
         _stage_against_floor(channels, side, layout, size, batch_size, rounds, device)
-        for layout in (torch.channels_last, torch.contiguous_format)
+        for layout in layouts
         for channels, side in STAGES[size]
     )
 
@@ -100,7 +107,7 @@ def training_step(
 
 
 def attended(network: str, name: str, size: int, n_classes: int = 2) -> nn.Module:
-    """Build a network with attention `name`; "none", and "ppcr, three poolings" for the formula as printed."""
+    """Build a network with attention `name`: "none", a method, "ppcr, eager", or "ppcr, three poolings" as printed."""
     built = build_network(network, n_classes, size=size)
     method = name.partition(",")[0]
     if method != "none":
@@ -171,7 +178,7 @@ def fused_kernels(module: nn.Module, channels: int, height: int, width: int) -> 
 
 @torch.no_grad()
 def gate_error(size: int = 28, batch_size: int = 32) -> pd.DataFrame:
-    """Give the largest error of the gate in bf16, against float64, over ResNet18's stages, for W of standard normals.
+    """Give the largest error of the gate in bf16, against float64, at each of ResNet18's stages, for normal W.
 
     The base is the formula with every step in bf16: what PPCR would be without its float32 contexts.
     """
