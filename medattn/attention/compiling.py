@@ -4,7 +4,6 @@ PPCR is one kernel forward and one backward then, instead of some forty operatio
 in their last bits.
 """
 
-import logging
 import os
 import shutil
 from importlib.util import find_spec
@@ -13,8 +12,6 @@ import torch
 from torch import nn
 
 from medattn.attention.insert import attention_sites
-
-logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it warns of a CUDA toolkit without a GPU
 
 RECOMPILE_LIMIT = 64  # stages, times training and evaluation; PyTorch's own limit of 8 is less than a deep network has
 

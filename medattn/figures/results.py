@@ -185,9 +185,11 @@ def scores_by_stage(table: pd.DataFrame, label: str, reference: Mapping[str, flo
     methods, stages = list(dict.fromkeys(table["method"])), list(dict.fromkeys(table["stage"]))
     figure, axes = new(1, 1, 1.2 + 0.5 * len(methods))
     place = axes[0, 0]
+    nth = table.groupby("method").cumcount() - (table.groupby("method")["stage"].transform("size") - 1) / 2
+    heights = table["method"].map(methods.index) + 0.17 * nth
     for k, stage in enumerate(stages):
         rows = table[table["stage"] == stage]
-        height = [methods.index(method) + 0.17 * (k - (len(stages) - 1) / 2) for method in rows["method"]]
+        height = heights[rows.index]
         reach = [rows["value"] - rows["low"], rows["high"] - rows["value"]]
         style = {"fmt": "osD^v*"[k % 6], "color": PALETTE[k], "markersize": 5, "elinewidth": 1.2}
         place.errorbar(rows["value"], height, xerr=reach, label=stage, **style)

@@ -4,6 +4,7 @@ Paper: PPCR, section 3.4, calls the cost negligible and gives parameters and ope
 """
 
 import copy
+import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -18,6 +19,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from medattn.attention import PPCR, attention_sites, compile_attention, insert_attention
 from medattn.networks import build_network
 from medattn.speed.timing import alternate, counted, ratios
+
+logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it warns of a CUDA toolkit without a GPU
 
 NAIVE = "three poolings / PPCR without a compiler"
 STAGES = {28: ((64, 28), (128, 14), (256, 7), (512, 4)), 224: ((64, 56), (128, 28), (256, 14), (512, 7))}
