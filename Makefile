@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 CANDIDATES := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11 python)
 # a worker of one thread more than cores: some always wait, for a kernel, a browser or a training in another worker
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $$(($$($(BIN)/python -c 'import os; print(os.cpu_count())') + 1)) \
-	--dist loadfile --durations=10
+	--dist loadfile --no-loadscope-reorder --durations=10
 SUITABLE := import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
 
 .DEFAULT_GOAL := help
@@ -25,7 +25,7 @@ test: lint  ## lint, all tests, and every notebook compared with its committed o
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 	echo "Every notebook, compared with its committed outputs" && \
 	MEDATTN_RUNS=$$folder/runs MEDATTN_DATA=$$folder/data IPYTHONDIR=$$folder/ipython \
-	$(PYTEST) --no-loadscope-reorder -p no:cacheprovider --nbval --nbval-current-env --nbval-cell-timeout 600 notebooks
+	$(PYTEST) -p no:cacheprovider --nbval --nbval-current-env --nbval-cell-timeout 600 notebooks
 
 lab: $(READY)  ## open JupyterLab on the notebooks: on this machine only, with a token
 	@$(BIN)/medattn lab

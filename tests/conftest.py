@@ -11,6 +11,14 @@ settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCh
 settings.load_profile("busy")
 
 
+LONGEST = ("test_jupyterlab.py", "test_sweep.py", "test_runner.py", "test_fit.py", "test_cost.py")
+
+
+def pytest_collection_modifyitems(items):
+    """Begin the longest files first: no worker is left alone with one of them at the end."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_run_folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:

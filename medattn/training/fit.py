@@ -54,17 +54,24 @@ def fit(
     data/runs). Raises DivergedError for a loss that is not finite, MemoryError with a batch size to try.
     """
     run = Run.of(recipe, runs)
+    train_unless_finished(run, device, progress, wait)
+    return run
+
+
+def train_unless_finished(run: Run, device: str | torch.device | None, progress: bool, wait: bool) -> bool:
+    """Do what `fit` says; give whether this process did it, and not another one before or meanwhile."""
     there = run.folder / "recipe.yaml"
-    if there.exists() and Recipe.from_yaml(there) != recipe:  # a default was changed since
+    if there.exists() and Recipe.from_yaml(there) != run.recipe:  # a default was changed since
         raise ValueError(f"{run.folder} holds a run of another recipe; move it away to train this one")
     if run.finished:
-        return run
+        return False
     with held(run.folder, wait):
-        if not run.finished:  # by another process, meanwhile
-            device = torch.device(device) if device else best_device()
-            with run.failing(), _memory_explained(recipe), _reproducible(device):
-                _train_and_test(run, device, progress)
-    return run
+        if run.finished:  # by another process, meanwhile
+            return False
+        device = torch.device(device) if device else best_device()
+        with run.failing(), _memory_explained(run.recipe), _reproducible(device):
+            _train_and_test(run, device, progress)
+    return True
 
 
 def predict(network: nn.Module, images: Tensor, recipe: Recipe) -> Tensor:

@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 
 from medattn.paths import Busy
-from medattn.training.fit import best_device, fit
+from medattn.training.fit import best_device, train_unless_finished
 from medattn.training.recipe import Recipe
 from medattn.training.runs import Run, list_runs, queue
 
@@ -78,15 +78,13 @@ def sweep(
 
 def _train(recipe: Recipe, device: str, threads: int, runs: Path | None) -> tuple[str, str]:
     torch.set_num_threads(threads)
-    if Run.of(recipe, runs).finished:
-        return recipe.run_id, "finished elsewhere"
     try:
-        fit(recipe, device, progress=False, runs=runs, wait=False)
+        here = train_unless_finished(Run.of(recipe, runs), device, progress=False, wait=False)
     except Busy:
         return recipe.run_id, "busy"
     except Exception as error:  # of whatever kind, the other runs go on
         return recipe.run_id, f"failed, {type(error).__name__}: {error}"
-    return recipe.run_id, "finished"
+    return recipe.run_id, "finished" if here else "finished elsewhere"
 
 
 @contextmanager

@@ -271,7 +271,7 @@ def test_many_calls_leave_the_widgets_of_one(networks, run):
     for call in calls:
         call()
     before = len(ipywidgets.widgets.widget._instances)
-    for call, times in zip(calls, (50, 10, 3, 3), strict=True):
+    for call, times in zip(calls, (10, 3, 2, 2), strict=True):
         for _ in range(times):
             call()
     assert len(ipywidgets.widgets.widget._instances) == before

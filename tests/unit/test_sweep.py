@@ -18,7 +18,7 @@ from medattn.training.runs import queue
 
 FEW = {"n_train": 48, "n_val": 16, "n_test": 16}
 SHORT = Recipe(network="timm:test_resnet", dataset_options=FEW, epochs=2, batch_size=16)
-LONG = SHORT.replace(epochs=40)
+LONG = SHORT.replace(epochs=20)
 IN_A_PROCESS = """
 import pathlib, sys
 from medattn.training import Recipe, sweep
