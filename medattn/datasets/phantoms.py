@@ -10,6 +10,7 @@ drawn, and another size, contrast or number of channels shows the same eye.
 """
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -88,13 +89,16 @@ def draw(
     if not _is_whole(seed, 0):
         raise ValueError(f"seed={seed!r} must be a whole number from 0")
     chunk = max(1, _PIXELS // size**2)
-    drawn = []
-    for start in range(0, n, chunk):  # always whole chunks: the same arithmetic however many are asked for
-        index = torch.arange(start, start + chunk)
-        numbers = _random_numbers(index, size, split, channels, seed)
-        drawn.append(_draw(*numbers, index % len(CLASSES), size, contrast))
+    drawn = [_chunk(start, chunk, size, split, channels, contrast, seed) for start in range(0, n, chunk)]
     images, masks = (torch.cat(parts)[:n] for parts in zip(*drawn, strict=True))
     return Split(images, torch.arange(n) % len(CLASSES), masks)
+
+
+@lru_cache(maxsize=64)  # 12 MB at any size: a training that follows on another finds its images drawn
+def _chunk(start: int, n: int, size: int, split: str, channels: int, contrast: float, seed: int) -> tuple[Tensor, ...]:
+    """Draw `n` phantoms; always a whole chunk: the same arithmetic however many are asked for."""
+    index = torch.arange(start, start + n)
+    return _draw(*_random_numbers(index, size, split, channels, seed), index % len(CLASSES), size, contrast)
 
 
 def _is_whole(number: object, lowest: int, highest: float = math.inf) -> bool:

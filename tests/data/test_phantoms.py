@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 from torch.nn import functional as F
 
 from medattn.datasets import load_dataset
-from medattn.datasets.phantoms import FOVEA, REGION_RADIUS, VIEW, draw, region
+from medattn.datasets.phantoms import FOVEA, REGION_RADIUS, VIEW, _chunk, draw, region
 from medattn.datasets.spots import MOST_DISTRACTORS, SPOT_NUMBERS, draw_spots
 
 NONE, MILD, SEVERE = 0, 1, 2
@@ -41,9 +41,20 @@ def test_dataset_has_its_shapes_and_balanced_classes(size, channels):
 
 
 def test_the_seed_decides_everything():
-    assert same(draw(5, seed=7), draw(5, seed=7))
+    first = draw(5, seed=7)
+    _chunk.cache_clear()
+    assert same(draw(5, seed=7), first)
     assert not torch.equal(draw(5, seed=7).images, draw(5, seed=8).images)
     assert not torch.equal(draw(5, split="train").images, draw(5, split="test").images)
+
+
+def test_drawn_images_are_kept_and_changing_them_changes_no_others():
+    first, hits = draw(5, seed=3), _chunk.cache_info().hits
+    first.images.zero_()
+    first.masks.fill_(True)
+    again = draw(5, seed=3)
+    assert _chunk.cache_info().hits == hits + 1
+    assert again.images.any() and not again.masks.all()
 
 
 @settings(max_examples=6, deadline=None)
