@@ -179,6 +179,8 @@ def printed_protocol(validation: np.ndarray, tested: np.ndarray, chosen: np.ndar
     place.plot(chosen, 100 * validation[at], "o", color=PALETTE[0], label="the chosen epochs")
     place.plot(chosen, 100 * tested[at], "D", color=PALETTE[1], label="what is averaged and printed")
     place.set(xlabel="epoch", ylabel="accuracy, %")
+    for axis in (place.xaxis, place.yaxis):
+        axis.get_major_locator().set_params(integer=True)
     place.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     return figure

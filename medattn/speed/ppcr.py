@@ -147,7 +147,7 @@ def operations(
         call = step(attended(network, name, size), images)
         with Counting() as counting:
             call()
-        counts[name] = counting.operations
+        counts["ppcr, eager" if name == "ppcr" else name] = counting.operations
     places = Counter((site.channels, *site.size) for site in attention_sites(attended(network, "ppcr", size)))
     fused = sum(n * fused_kernels(PPCR(channels, side), channels, *side) for (channels, *side), n in places.items())
     counts["ppcr, compiled"] = counts["none"] + fused

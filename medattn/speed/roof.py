@@ -25,7 +25,7 @@ def roofline_points(batch_size: int = 32, n_images: int = 100, rounds: int = 5) 
     x = torch.randn(batch_size, 64, 28, 28).contiguous(memory_format=torch.channels_last)
     fused = PPCR(64, 28)
     fused.compile()
-    modules = {"PPCR, compiled": fused, "PPCR": PPCR(64, 28), "PPCR, three poolings": ThreePoolings(64, 28)}
+    modules = {"PPCR, compiled": fused, "PPCR, eager": PPCR(64, 28), "PPCR, three poolings": ThreePoolings(64, 28)}
     calls = {name: both_ways(module, x, x) for name, module in modules.items()}
     work = dict.fromkeys(modules, (PPCR_OPERATIONS * x.numel(), 5 * FLOAT * x.numel()))
 
