@@ -11,7 +11,7 @@ settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCh
 settings.load_profile("busy")
 
 
-LONGEST = ("test_jupyterlab.py", "test_sweep.py", "test_runner.py", "test_fit.py", "test_cost.py")
+LONGEST = ("test_jupyterlab.py", "test_fit.py", "test_sweep.py", "test_runner.py", "test_cost.py")
 
 
 def pytest_collection_modifyitems(items):
