@@ -10,16 +10,20 @@ import pytest
 from medattn.notebooks import all_notebooks
 from medattn.paths import ROOT
 
-PREPARE = """
-import torch
-from torch import nn
+PLAIN = """
 from medattn import controls
-from medattn.attention import insert_attention
-from medattn.datasets import load_dataset
-from medattn.networks import build_network
 from medattn.training import Recipe, Run, fit
 
 few = {"n_train": 24, "n_val": 9, "n_test": 12}
+plain = Recipe(dataset="phantoms", dataset_options=few, size=28, network="timm:test_resnet", optimizer="adam", lr=0.001)
+"""
+NETWORKS = """
+import torch
+from torch import nn
+from medattn.attention import insert_attention
+from medattn.datasets import load_dataset
+from medattn.networks import build_network
+
 test = load_dataset("phantoms", 28, **few).test
 
 def built(attention):
@@ -37,7 +41,6 @@ def built(attention):
     return network
 
 networks = {"PPCR": built("ppcr"), "NL": built("nl")}
-plain = Recipe(dataset="phantoms", dataset_options=few, size=28, network="timm:test_resnet", optimizer="adam", lr=0.001)
 """
 EXPLORE = [
     "learned = fit(plain.replace(weight_map='l1', epochs=3), progress=False)",
@@ -80,7 +83,11 @@ def pixels(image):
     """What a picture shows, not where it lies."""
     return image.evaluate(
         """async image => {
-            await image.decode();
+            for (let tries = 20; ; tries--) {
+                try { await image.decode(); break; }
+                catch (error) { if (!tries) throw error; }  // replaced meanwhile
+                await new Promise(then => setTimeout(then, 100));
+            }
             const canvas = document.createElement("canvas");
             [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
             canvas.getContext("2d").drawImage(image, 0, 0);
@@ -105,7 +112,7 @@ def press(page, control, *keys):
 
 @pytest.fixture(scope="module")
 def explorers():
-    return notebook(PREPARE, *EXPLORE)
+    return notebook(PLAIN, NETWORKS, *EXPLORE)
 
 
 def test_every_explorer_follows_keyboard_and_mouse(opened, explorers):
@@ -194,7 +201,7 @@ def compare_runs(page, shown):
 
 
 def test_a_training_is_watched_interrupted_and_resumed(opened, folder):
-    with opened("watched", notebook(PREPARE, *WATCH)) as shown:
+    with opened("watched", notebook(PLAIN, *WATCH)) as shown:
         page = shown.page
         shown.run_all()
         cell, training = shown.cell_with("watch(run)"), shown.cell_with("trained to the end")
