@@ -137,6 +137,7 @@ def opened(browser, lab, folder):
     def opening(name: str, content: nbformat.NotebookNode):
         nbformat.write(content, folder / "notebooks" / f"{name}.ipynb")
         page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.set_default_timeout(1000 * SECONDS)
         said = []
         page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: said.append(str(error)))

@@ -50,7 +50,6 @@ EXPLORE = [
     "controls.explore_runs()",
 ]
 EPOCHS = 60
-LIMIT = 240_000  # ms, of a busy machine; a quiet one needs a tenth
 WATCH = [
     f"recipe = plain.replace(epochs={EPOCHS}, lr_step=20)\nrun = Run.of(recipe)",
     "controls.watching.SHARE = 0.3  # a test does not wait for its pictures\ncontrols.watch(run)",
@@ -206,15 +205,13 @@ def test_a_training_is_watched_interrupted_and_resumed(opened, folder):
         shown.run_all()
         cell, training = shown.cell_with("watch(run)"), shown.cell_with("trained to the end")
         caption, picture = cell.locator(".widget-html-content"), cell.locator("img.widget-image")
-        caption.wait_for(timeout=LIMIT)
+        caption.wait_for()
         state = pixels(picture)
-        page.wait_for_function(
-            "() => /\\b([3-9]|[1-4]\\d) of 60 epochs: loss/.test(document.body.innerText)", timeout=LIMIT
-        )
+        page.wait_for_function("() => /\\b([3-9]|[1-4]\\d) of 60 epochs: loss/.test(document.body.innerText)")
         changed(page, picture, state)
         shown.screenshot("watch", cell)
         shown.menu("Kernel", "Interrupt Kernel")
-        training.get_by_text("KeyboardInterrupt").first.wait_for(timeout=LIMIT)
+        training.get_by_text("KeyboardInterrupt").first.wait_for()
         assert "KeyboardInterrupt" in "".join(shown.errors())
         shown.wait()  # what is asked of the kernel before is dropped, as after any error
         page.wait_for_timeout(500)
@@ -226,9 +223,9 @@ def test_a_training_is_watched_interrupted_and_resumed(opened, folder):
         before = pd.read_csv(history)
         assert 3 <= len(before) < EPOCHS, "the training was to be interrupted half way"
         shown.run_all()
-        training.get_by_text("trained to the end").last.wait_for(timeout=LIMIT)
+        training.get_by_text("trained to the end").last.wait_for()
         shown.wait()
-        page.wait_for_function("() => document.body.innerText.includes('Finished: test accuracy')", timeout=LIMIT)
+        page.wait_for_function("() => document.body.innerText.includes('Finished: test accuracy')")
         shown.screenshot("watch_finished", cell)
         after = pd.read_csv(history)
         assert after["epoch"].tolist() == [*range(1, EPOCHS + 1)]
@@ -239,7 +236,7 @@ def test_the_tour_runs_from_the_first_to_the_last_cell(opened):
     name, content = quick_tour()
     with opened(name, content) as shown:
         shown.run_all()
-        shown.page.get_by_text("00 finished:").last.wait_for(timeout=LIMIT)
+        shown.page.get_by_text("00 finished:").last.wait_for()
         shown.wait()
         assert shown.errors() == []
         for k, image in enumerate(shown.page.locator(".jp-OutputArea img.widget-image").all()):
