@@ -101,16 +101,15 @@ def train(asked: argparse.Namespace) -> int:
 
 def sweep(asked: argparse.Namespace) -> int:
     """Train a table of a paper, or go on with it."""
-    import yaml
-
     from medattn import training
+    from medattn.training.recipe import read_yaml
 
     if not asked.table:
         for name, table in training.TABLES.items():
             print(f"{name:14s} {table.says}: {', '.join(table.datasets)}; {', '.join(table.networks)}")
             print(f"{'':14s}   {', '.join(table.methods)}")
         return 0
-    changes = {name: yaml.safe_load(value) for name, value in map(_pair, asked.p)}
+    changes = {name: read_yaml(value) for name, value in map(_pair, asked.p)}
     recipes = training.table_recipes(asked.table, asked.datasets, asked.networks, asked.methods, asked.seeds, **changes)
     if asked.dry:
         table = training.list_runs(recipes=recipes)

@@ -2,7 +2,8 @@
 
 The maps are those of the attention at the last block of each stage ("layer1", ...), Grad-CAM at the end of the same
 stages ("grad-cam layer1", ...), a global map ("global"), and what they are compared with: the attention of the network
-before its training ("untrained layer1", ...), a bet on the middle of the image ("centre") and noise ("chance").
+before its training, from the same random start ("untrained layer1", ...), a bet on the middle of the image ("centre")
+and noise ("chance").
 """
 
 from pathlib import Path
@@ -19,6 +20,8 @@ from medattn.attention.methods import ATTENTION_MAPS
 from medattn.evaluation import centred_gaussian, chance, contrast, deletion_insertion, grad_cam, holm, localisation
 from medattn.paths import results_folder
 from medattn.recording import last_of_each_stage, record_images
+from medattn.training.fit import seeded
+from medattn.training.recipe import weighing
 from medattn.training.recorded import record_rows
 from medattn.training.runs import Run, build_from, save_weights
 
@@ -39,10 +42,20 @@ def all_maps(network: nn.Module, images: Tensor, normalise: str = "half") -> dic
     maps = attention_maps(network, images, normalise)
     inner, prefix = (network.image_cnn, "image_cnn.") if isinstance(network, WeightMapped) else (network, "")
     if isinstance(network, WeightMapped):
-        maps["global"] = network.weight_map().detach()[0].expand(len(images), -1, -1).float()
+        maps["global"] = network.weight_map().detach()[0].expand(len(images), -1, -1).float().cpu()
     for stage in dict.fromkeys(name.partition(".")[0] for name in residual_norms(inner)):
         maps[f"grad-cam {stage}"] = grad_cam(network, images, prefix + stage, normalise)
     return maps
+
+
+def untrained_maps(run: Run, images: Tensor) -> dict[str, Tensor]:
+    """Give the attention maps of a run's network as `fit` began to train it, by stage, (N, H, W).
+
+    But for a map in front of it, or as its prior: that is 1 everywhere here.
+    """
+    with seeded(run.recipe.seed, 0, torch.device("cpu")):
+        network = build_from(run.recipe, run.result["n_classes"], run.result["channels"])
+    return attention_maps(network, images, run.recipe.normalise)
 
 
 def score_run(run: Run, images: Tensor, masks: Tensor, n_perturbed: int = 24) -> dict[str, Tensor]:
@@ -53,11 +66,7 @@ def score_run(run: Run, images: Tensor, masks: Tensor, n_perturbed: int = 24) ->
     """
     network, recipe, n = run.network(), run.recipe, len(images)
     maps = all_maps(network, images, recipe.normalise)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        fresh = build_from(recipe.replace(pretrained=False), run.result["n_classes"], run.result["channels"])
-    before = attention_maps(fresh, images, recipe.normalise)
-    untrained = {f"untrained {name}": values for name, values in before.items()}
+    untrained = {f"untrained {stage}": values for stage, values in untrained_maps(run, images).items()}
     centre = centred_gaussian(images.shape[-1]).expand(n, -1, -1)
     scores = {f"chance/{name}": values for name, values in chance(masks).items()}
     for name, values in {**maps, **untrained, "centre": centre}.items():
@@ -104,8 +113,9 @@ def beside_baselines(runs: pd.DataFrame, score: str = "auc", results: Path | Non
     """
     scores: dict[tuple[str, bool], list[dict[str, Tensor]]] = {}
     for row in runs.sort_values("seed").itertuples():
-        method = row.attention if row.weight_map == "none" else "+".join({row.weight_map, row.attention} - {"none"})
-        scores.setdefault((method, row.shuffle_labels), []).append(recorded_scores(row.run, results))
+        scores.setdefault((weighing(row.weight_map, row.attention), row.shuffle_labels), []).append(
+            recorded_scores(row.run, results)
+        )
     rows = []
     for (method, shuffled), every in scores.items():
         if shuffled:
@@ -127,13 +137,16 @@ def beside_baselines(runs: pd.DataFrame, score: str = "auc", results: Path | Non
                 "shuffled": np.stack([one[name].numpy() for one in control]) if control else None,
             }
             mean = contrast(values)
-            row = {"method": method, "map": which, "stage": stage, "seeds": mean.n, "n_images": values.shape[1]}
+            n_images = int(np.isfinite(values).all(0).sum())
+            row = {"method": method, "map": which, "stage": stage, "seeds": mean.n, "n_images": n_images}
             row |= {"value": mean.difference, "low": max(mean.low, 0.0), "high": min(mean.high, 1.0)}
             for baseline, other in against.items():
                 if other is not None and other.shape == values.shape:
                     pair = contrast(values - other)
                     row |= {baseline: pair.difference, f"p_{baseline}": pair.p}
             rows.append(row)
+    if not rows:
+        raise ValueError("these runs are all on shuffled labels: there is nothing to compare with them")
     table = pd.DataFrame(rows)
     for baseline in BASELINES:
         for column in (baseline, f"p_{baseline}"):
@@ -147,9 +160,10 @@ def beside_baselines(runs: pd.DataFrame, score: str = "auc", results: Path | Non
 
 
 def verdicts(table: pd.DataFrame, baseline: str) -> pd.DataFrame:
-    """Say of `beside_baselines` where a map is better (+), worse (-) or no other (.) than a baseline, by stage.
+    """Say of `beside_baselines` where a map scores more (+), less (-) or no other (.) than a baseline, by stage.
 
-    One sign: the 95 % interval of this difference leaves 0 out; two: it does after Holm's correction, too.
+    More is better of every score but "deletion". One sign: the 95 % interval of this difference leaves 0 out; two: it
+    does after Holm's correction, too.
     """
     sign = np.where(table[baseline] > 0, "+", "-")
     sure = np.where(table[f"holm_{baseline}"] < 0.05, np.char.multiply(sign, 2), sign)

@@ -15,6 +15,7 @@ import torchvision
 from torch import nn
 
 from medattn.attention.insert import first_convolution, output_shapes
+from medattn.datasets.augment import NORMALISE
 from medattn.vgg_att3 import VGGAtt3
 
 log = logging.getLogger(__name__)
@@ -62,7 +63,8 @@ def build_network(
 
 def _make_stem_small(network: nn.Module) -> None:
     old = first_convolution(network)[1]
-    width = network.bn1.num_features  # a deep stem's last width
+    norm = network.bn1  # its width is a deep stem's last
+    width = norm.num_features if hasattr(norm, "num_features") else norm.num_channels
     network.conv1 = nn.Conv2d(old.in_channels, width, kernel_size=3, stride=1, padding=1, bias=False)
     nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")  # as torchvision's ResNet
     network.maxpool = nn.Identity()
@@ -183,12 +185,17 @@ def _replace_first_convolution(network: nn.Module, in_channels: int) -> None:
         old.stride,
         old.padding,
         old.dilation,
-        bias=old.bias is not None,
+        bias=old.bias is not None or getattr(network, "transform_input", False),
     )
-    with torch.no_grad():  # the same response to a grey image as to its three equal colours
-        new.weight.copy_(old.weight.sum(1, keepdim=True).expand_as(new.weight) / in_channels)
-        if old.bias is not None:
-            new.bias.copy_(old.bias)
+    weight, shift = old.weight, torch.zeros(old.out_channels)
+    if getattr(network, "transform_input", False):  # GoogLeNet and Inception with weights begin with x * scale + offset
+        network.transform_input = False
+        mean, std = (torch.tensor(values).view(3, 1, 1) for values in NORMALISE["imagenet"])
+        weight, shift = weight * std / 0.5, (weight * (mean - 0.5) / 0.5).sum((1, 2, 3))
+    with torch.no_grad():  # the same response to a grey image as to its three equal colours, away from the border
+        new.weight.copy_(weight.sum(1, keepdim=True).expand_as(new.weight) / in_channels)
+        if new.bias is not None:
+            new.bias.copy_(shift if old.bias is None else old.bias + shift)
     _replace(network, name, new)
 
 

@@ -54,13 +54,15 @@ def record(network: nn.Module, contexts: bool = True) -> Iterator[dict[str, Reco
         seen["layer1.0.bn2"].attention  # (N, h, w)
 
     The tensors are complete when the block ends. `contexts=False` leaves PPCR's T and T_hat out, which are D times
-    larger than the maps. The hooks are removed on exit, also on an error.
+    larger than the maps. The hooks are removed on exit, also on an error. Attention that was compiled runs as it is
+    written while the block does.
     Raises ValueError for a network without attention, or with channel attention only (SE, SPA).
     """
     sites = [site for site in attention_sites(network) if site.attention in ATTENTION_MAPS]
     if not sites:
         raise ValueError(_why_nothing(network))
-    seen = {site.name: Recorded(site.name, _stage(site.name), site.attention) for site in sites}
+    compiled = [(site.module, site.module._compiled_call_impl) for site in sites]  # runs no hooks on parts
+    seen = {site.name: Recorded(site.name, stage_of(site.name), site.attention) for site in sites}
     kept: dict[tuple[str, str], list[Tensor]] = {}
     hooks = []
 
@@ -88,6 +90,7 @@ def record(network: nn.Module, contexts: bool = True) -> Iterator[dict[str, Reco
 
     try:
         for site in sites:
+            site.module._compiled_call_impl = None
             keep_map(site)
             if site.attention == "ppcr":
                 seen[site.name].weights = site.module.integrate.weight.detach().cpu().clone()
@@ -98,12 +101,15 @@ def record(network: nn.Module, contexts: bool = True) -> Iterator[dict[str, Reco
     finally:
         for hook in hooks:
             hook.remove()
+        for module, fused in compiled:
+            module._compiled_call_impl = fused
     for (name, what), batches in kept.items():
         setattr(seen[name], what, torch.cat(batches))
 
 
-def _stage(name: str) -> str:
-    return name.removeprefix("image_cnn.").partition(".")[0]  # the same behind a weight map
+def stage_of(name: str) -> str:
+    """Give the stage of a site by its name: "layer1" of "layer1.0.bn2", behind a weight map too."""
+    return name.removeprefix("image_cnn.").partition(".")[0]
 
 
 def _why_nothing(network: nn.Module) -> str:
@@ -114,19 +120,27 @@ def _why_nothing(network: nn.Module) -> str:
     return f"{type(network).__name__} has no attention to record: insert_attention(network, name, size), of {with_maps}"
 
 
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Have a network in evaluation mode while the block runs; then each of its modules is in the mode it was in."""
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():  # a frozen norm stays frozen
+            module.training = training
+
+
 @torch.no_grad()
 def record_images(
     network: nn.Module, images: Tensor, normalise: str = "half", contexts: bool = True, batch_size: int = 64
 ) -> dict[str, Recorded]:
-    """Record uint8 images (N, C, H, W), batch by batch, in evaluation mode; the network's mode is put back."""
-    training, device = network.training, next(network.parameters()).device
-    network.eval()
-    try:
-        with record(network, contexts) as seen:
-            for batch in images.split(batch_size):
-                network(to_float(batch.to(device), normalise))
-    finally:
-        network.train(training)
+    """Record uint8 images (N, C, H, W), batch by batch, in evaluation mode; the network's modes are put back."""
+    device = next(network.parameters()).device
+    with evaluating(network), record(network, contexts) as seen:
+        for batch in images.split(batch_size):
+            network(to_float(batch.to(device), normalise))
     return seen
 
 

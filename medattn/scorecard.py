@@ -214,6 +214,7 @@ def _of_table(asked: Mapping[str, Any]) -> tuple[int, Paired] | None:
     rows = table[_matches(table, asked["where"])]
     if "by" in asked:
         rows = rows.pivot(index="seed", columns=asked["by"], values=asked["value"])
+        rows = rows.dropna(subset=[asked["first"], asked["second"]])  # the seeds that both have
     if not len(rows):
         return None
     scale = 100 if asked.get("unit") == "points" else 1

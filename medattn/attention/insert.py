@@ -1,7 +1,7 @@
 """The place of attention in a network: after the last normalisation of every residual block.
 
-Paper: PPCR, section 3, says "plugged into modern CNNs" and not where. The place is that of the authors' later
-public code: after the last batch norm of a block, before the shortcut is added.
+Paper: PPCR, section 1, says that it "can be easily plugged into modern CNNs", and not where. The place is that of the
+authors' later public code: after the last batch norm of a block, before the shortcut is added.
 """
 
 import copy
@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from medattn.attention.global_map import WeightMapped
 from medattn.attention.methods import ATTENTION, options_of
 from medattn.attention.ppcr import Size, height_width
 
@@ -76,12 +77,23 @@ def first_convolution(network: nn.Module) -> tuple[str, nn.Conv2d]:
 
 
 def output_shapes(network: nn.Module, names: Iterable[str], in_channels: int, size: Size) -> dict[str, torch.Size]:
-    """Find the output shapes (N, C, H, W) of named modules for an image of `size`, by shapes alone."""
-    on_meta = copy.deepcopy(network).to("meta").eval()  # no memory, no arithmetic, nothing of the network changes
+    """Find the output shapes (N, C, H, W) of named modules for an image of `size`, by shapes alone.
+
+    Modules that are not run are left out, and so are those that do not give a tensor.
+    """
+    # the map of a `WeightMapped` changes no shape
+    inner, prefix = (network.image_cnn, "image_cnn.") if isinstance(network, WeightMapped) else (network, "")
+    on_meta = copy.deepcopy(inner).to("meta").eval()  # no memory, no arithmetic, nothing of the network changes
     shapes: dict[str, torch.Size] = {}
+
+    def keep(name: str, output: object) -> None:
+        if isinstance(output, torch.Tensor):
+            shapes[name] = output.shape
+
     for name in names:
-        module = on_meta.get_submodule(name)
-        module.register_forward_hook(lambda _module, _inputs, output, name=name: shapes.update({name: output.shape}))
+        if name.startswith(prefix):
+            module = on_meta.get_submodule(name.removeprefix(prefix))
+            module.register_forward_hook(lambda _module, _inputs, output, name=name: keep(name, output))
     with torch.no_grad():
         on_meta(torch.empty(1, in_channels, *height_width(size), device="meta"))
     return shapes
@@ -97,7 +109,7 @@ def _named(network: nn.Module, where: str | type | Iterable[str] | None) -> list
             )
         return names
     if isinstance(where, type):
-        names = [name for name, module in network.named_modules() if isinstance(module, where)]
+        names = [name for name, module in network.named_modules() if name and isinstance(module, where)]
         if not names:
             raise ValueError(f"where={where.__name__}: {type(network).__name__} has no such module")
         return names
@@ -146,11 +158,11 @@ def insert_attention(
     for place in names:
         shape = shapes.get(place)
         if shape is None:
-            raise ValueError(f"{place} is not run by the network's forward pass: choose another place")
+            raise ValueError(f"{place} gives no tensor in the network's forward pass: choose another place")
         if len(shape) != 4:
             raise ValueError(f"{place} gives {tuple(shape)}, not a feature map (N, C, H, W): choose another place")
         modules[place] = _built(name, place, shape, options)
-    for place, attention in modules.items():
+    for place, attention in sorted(modules.items(), key=lambda item: -item[0].count(".")):  # the innermost first
         module = network.get_submodule(place)
         reference = next(module.parameters(), next(network.parameters()))
         attention.to(reference.device, reference.dtype).train(network.training)
@@ -161,16 +173,22 @@ def insert_attention(
     return attention_sites(network)
 
 
-def resize_attention(network: nn.Module, size: Size) -> list[Site]:
+def resize_attention(network: nn.Module, size: Size, in_channels: int | None = None) -> list[Site]:
     """Make every site fit images of another `size` (side or (H, W)), and give the sites.
 
-    Of the modules, only those that have weights per pixel position change (PPCR's W is resampled).
+    Of the modules, only those that have weights per pixel position change (PPCR's W is resampled). `in_channels` is
+    read off the first convolution unless said. Raises ValueError for a network behind a weight map of another size.
     """
+    if isinstance(network, WeightMapped):
+        with torch.no_grad():
+            of_map = tuple(network.weight_map().shape[2:])
+        if of_map != height_width(size):
+            raise ValueError(f"size={size}: this network stands behind a weight map of {of_map}; resize its image_cnn")
     sites = attention_sites(network)
     fresh = copy.deepcopy(network)
     for site in attention_sites(fresh):  # the feature-map sizes, with nothing in the way that minds them
         fresh.get_submodule(site.name).attention = nn.Identity()
-    in_channels = first_convolution(network)[1].in_channels
+    in_channels = in_channels or first_convolution(network)[1].in_channels
     shapes = output_shapes(fresh, [f"{site.name}.module" for site in sites], in_channels, size)
     for site in sites:
         place = network.get_submodule(site.name)

@@ -131,7 +131,7 @@ class PixelRepresentation(nn.Module):
         for dy in range(-(kernel // 2), kernel // 2 + 1):
             for dx in range(-(kernel // 2), kernel // 2 + 1):
                 pairs = [
-                    (slice(max(0, d), side + min(0, d)), slice(max(0, -d), side + min(0, -d)))
+                    (slice(max(0, d), max(0, side + min(0, d))), slice(max(0, -d), max(0, side - max(0, d))))
                     for d, side in zip((dy, dx), self.size, strict=True)
                 ]
                 yield (pairs[0][0], pairs[1][0]), (pairs[0][1], pairs[1][1])

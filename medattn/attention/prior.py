@@ -51,9 +51,9 @@ def set_prior(network: nn.Module, weight_map: Tensor, use: str = "multiply") -> 
     """Scale or start W at every PPCR site of a network by a map (H, W), in place, and give these sites.
 
     The map is resized to a site's feature map by the mean over area. `use` is a key of `PRIORS`; "start" draws from
-    torch's random numbers, as the weights of layers do.
-    Raises ValueError for an unknown use, a network without PPCR or with a prior already, and a map that is not (H, W)
-    or is smaller than a feature map. Nothing is changed on an error.
+    torch's random numbers, as the weights of layers do. Raises ValueError for an unknown use, a network without PPCR or
+    with a W that is multiplied already, and a map that is not (H, W) or is smaller than a feature map. Nothing is
+    changed on an error.
     """
     if use not in PRIORS:
         raise ValueError(f"use={use!r} is unknown; there are {', '.join(PRIORS)}")

@@ -71,7 +71,9 @@ def explore_maps(
         chosen = torch.stack([answers[name] for name in methods.value or networks])
         apart = (chosen != chosen[0]).any(0).nonzero().flatten()
         if len(apart) == 0:
-            caption.value = f"{', '.join(methods.value)}: the same prediction for each of the {len(split)} images."
+            caption.value = (
+                f"{', '.join(methods.value or networks)}: the same prediction for each of the {len(split)} images."
+            )
             return
         after = apart[apart > image.value]
         image.value = int(after[0] if len(after) else apart[0])

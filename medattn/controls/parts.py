@@ -1,7 +1,8 @@
 """What the explorers share: controls that stand as they were left, widgets that go when their successors come.
 
 The values are kept in a dictionary of this process, by the explorer's name and the control's: they survive a cell that
-is run again, on other data too, and end with the kernel. A value that the new control does not allow is forgotten.
+is run again, on other data too, and end with the kernel. A value that the new control does not allow is forgotten; a
+slider takes its nearest end.
 """
 
 from collections.abc import Mapping

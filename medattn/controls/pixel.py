@@ -10,7 +10,7 @@ from medattn import figures
 from medattn.attention import attention_sites
 from medattn.controls.clickable import ClickableImage
 from medattn.controls.parts import checked, image_of_its_size, recall, replace, wide
-from medattn.recording import Recorded, last_of_each_stage, record_images
+from medattn.recording import Recorded, last_of_each_stage, record_images, stage_of
 
 
 def explore_pixel(network: nn.Module, images: Tensor, masks: Tensor | None = None, normalise: str = "half") -> VBox:
@@ -22,9 +22,7 @@ def explore_pixel(network: nn.Module, images: Tensor, masks: Tensor | None = Non
     """
     split = checked(images, masks)
     scales = {
-        site.name.partition(".")[0]: site.module.pool.scales
-        for site in attention_sites(network)
-        if site.attention == "ppcr"
+        stage_of(site.name): site.module.pool.scales for site in attention_sites(network) if site.attention == "ppcr"
     }
     if not scales:
         there = sorted({site.attention for site in attention_sites(network)})

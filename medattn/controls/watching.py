@@ -17,7 +17,7 @@ from torch import Tensor
 
 from medattn import figures
 from medattn.controls.parts import close, image_of_its_size
-from medattn.training.runs import Run
+from medattn.training.runs import Run, map_files
 
 EVERY = 1.0  # seconds
 SHARE = 0.01  # of the time is spent on watching, at most
@@ -103,7 +103,7 @@ def _history(run: Run) -> pd.DataFrame:
 
 
 def _map(run: Run) -> tuple[Tensor, str] | tuple[()]:
-    weight_maps = sorted((run.folder / "maps").glob("*.safetensors"))
+    weight_maps = map_files(run.folder)
     if weight_maps:
         return load_file(weight_maps[-1])["map"], f"map, epoch {int(weight_maps[-1].stem)}"
     best = run.folder / "best.safetensors"

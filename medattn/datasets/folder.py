@@ -101,6 +101,9 @@ def _from_table(files: dict[str, Path], problems: Problems) -> _Listed:
 
 def _from_folders(files: dict[str, Path], problems: Problems) -> _Listed:
     split = all((problems.folder / name).is_dir() for name in ("train", "test"))
+    if not split:  # a class may be called train, but has no folders in it
+        nested = dict.fromkeys(image.split("/")[0] for image in files if image.count("/") > 1)
+        problems.add("folders of a split, of which train and test must be there", *(n for n in nested if n in SPLITS))
     labels, splits = {}, {}
     for image in files:
         *above, label = image.split("/")[: 1 + split]

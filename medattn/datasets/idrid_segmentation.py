@@ -152,4 +152,5 @@ def _grading(keys: list[tuple[str, str]], problems: Problems) -> tuple[tuple[str
         problems.add("tables that cannot be used", str(error))
         return (None,) * len(keys)
     links = {(row["seg_split"], row["seg_image"]): (row["grading_split"], row["grading_image"]) for row in rows}
+    problems.add(f"segmented images that are not in {_LINKS}", *(" ".join(key) for key in keys if key not in links))
     return tuple(link if (link := links.get(key)) and all(link) else None for key in keys)

@@ -43,6 +43,10 @@ def read_npz(file: Path, name: str, size: int, classes: tuple[str, ...] | None =
         for split in SPLITS
         if f"{split}_images" in arrays
     }
+    for split, part in splits.items():
+        if len(part) == 0:
+            hint = "; leave out both arrays of val, and a fifth of train validates" if split == "val" else ""
+            raise ValueError(f"{file}: {split}_images are none{hint}")
     sides = {split: tuple(part.images.shape[1:]) for split, part in splits.items()}
     if len(set(sides.values())) > 1:
         raise ValueError(f"{file}: the splits' images differ in channels or size: {sides}")

@@ -5,10 +5,10 @@ test", Social Psychological and Personality Science 8(4). The rest follows from 
 Paper: notebook 16 audits every table of both papers; any other table will do, as a CSV (`audit`).
 
 Figures are exact decimals, so they are read as text (`read_printed`): 85.90 is not 85.9. A column has the decimals of
-its longest cell; shorter cells are taken to have lost their zeros. Where no figure is above 1, they are shares (0.859),
-otherwise percentages. Roundings: half up (2.5 is 3) and half to even (2.5 is 2); they differ on exact ties only.
-A misfit is proof that a figure is not what its column says; a fit is evidence, as strong as luck makes it (`fits`).
-An audit shows what a figure can be, never why.
+its longest cell; shorter cells are taken to have lost their zeros. Decimals of which none is above 1 are shares
+(0.859), everything else is percentages. Roundings: half up (2.5 is 3) and half to even (2.5 is 2); they differ on exact
+ties only. A misfit is proof that a figure is not what its column says; a fit is evidence, as strong as luck makes it
+(`fits`). An audit shows what a figure can be, never why.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -314,15 +314,18 @@ def audit(
 ) -> pd.DataFrame:
     """Audit the accuracies of a table: one row for each of `columns` within each group of `by`, missing cells left out.
 
-    `table` is a CSV or a frame of text. Of the numbers of images tried, `sizes` names those that fit every cell, or
-    else those that fit most; `lucky_sizes` is how many would fit every cell by luck, on average. With n, one number of
-    images or one a group, `misfits` are the cells that it cannot give.
+    `table` is a CSV or a frame of text. Of the numbers of images tried, `sizes` names those that fit every cell by one
+    rounding, or else those that fit most; `lucky_sizes` is how many would fit every cell by luck, on average. With n,
+    one number of images or one a group, `misfits` are the cells that it cannot give.
     """
     table = (table if isinstance(table, pd.DataFrame) else read_printed(table)).reset_index(drop=True)
     columns, by = ([names] if isinstance(names, str) else list(names) for names in (columns, by))
     missing = [name for name in [*columns, *by] if name not in table]
     if missing:
         raise ValueError(f"there is no column {', '.join(missing)}; there are {', '.join(map(str, table.columns))}")
+    unnamed = table.index[table[by].isna().any(axis=1)] if by else []
+    if len(unnamed):
+        raise ValueError(f"rows {', '.join(map(str, unnamed))} have no {' or '.join(by)}: fill in every row's own")
     whole = {name: column(table[name].dropna()) for name in columns}
     groups = table.groupby(by, sort=False) if by else [(("all",), table)]
     groups = {" ".join(map(str, key)): group for key, group in groups}
@@ -341,9 +344,10 @@ def audit(
 
 def _audited(printed: Column, sizes: np.ndarray, n: int | None) -> dict[str, object]:
     counted, m = fits(printed, sizes), len(printed.units)
-    best = counted["cells"].max()
-    named = [*map(str, counted.index[counted["cells"] == best][:4])]
-    more = ", ..." if (counted["cells"] == best).sum() > len(named) else ""
+    cells = counted[["half_up", "half_even"]].max(axis=1)
+    best = cells.max()
+    named = [*map(str, counted.index[cells == best][:4])]
+    more = ", ..." if (cells == best).sum() > len(named) else ""
     share = np.minimum(1, (sizes + 1) / (printed.whole + 1))
     row = {
         "cells": m,

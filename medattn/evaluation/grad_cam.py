@@ -7,14 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from medattn.datasets.augment import to_float
-from medattn.recording import on_image
+from medattn.recording import evaluating, on_image
 
 
 def grad_cam(network: nn.Module, images: Tensor, layer: str, normalise: str = "half", batch_size: int = 64) -> Tensor:
     """Give the Grad-CAM map of each image for the class that the network answers, at the output of module `layer`.
 
     Shape: images (N, C, H, W) uint8 -> (N, H, W), from 0, bilinearly between the feature map's pixels. The network's
-    mode is put back. Raises ValueError for a layer that it has not.
+    modes are put back. Raises ValueError for a layer that it has not.
     """
     from captum.attr import LayerGradCam  # takes a second to import
 
@@ -22,16 +22,11 @@ def grad_cam(network: nn.Module, images: Tensor, layer: str, normalise: str = "h
     if layer not in modules or layer == "":
         children = ", ".join(name for name, _ in network.named_children())
         raise ValueError(f"layer={layer!r} is no module of {type(network).__name__}, such as {children}")
-    training, device = network.training, next(network.parameters()).device
-    network.eval()
-    explain = LayerGradCam(network, modules[layer])
-    maps = []
-    try:
+    explain, maps, device = LayerGradCam(network, modules[layer]), [], next(network.parameters()).device
+    with evaluating(network):
         for batch in images.split(batch_size):
             inputs = to_float(batch.to(device), normalise)
             with torch.no_grad():
                 answers = network(inputs).argmax(1)
             maps.append(explain.attribute(inputs, answers, relu_attributions=True).detach()[:, 0].float().cpu())
-    finally:
-        network.train(training)
     return on_image(torch.cat(maps), images.shape[-2:])

@@ -86,9 +86,9 @@ def average_precision(maps: Tensor, masks: Tensor) -> Tensor:
     _check(maps, masks)
     scores = [
         average_precision_score(on, values) if on.any() else torch.nan
-        for values, on in zip(maps.double().flatten(1).numpy(), masks.flatten(1).numpy(), strict=True)
+        for values, on in zip(maps.double().flatten(1).cpu().numpy(), masks.flatten(1).cpu().numpy(), strict=True)
     ]
-    return torch.tensor(scores, dtype=torch.float64)
+    return torch.tensor(scores, dtype=torch.float64, device=maps.device)
 
 
 SCORES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {  # maps and masks (N, H, W) -> (N,), larger is better
@@ -134,7 +134,7 @@ def widened(masks: Tensor, by: int) -> Tensor:
     """Give masks (N, H, W) with all pixels within `by` pixels of them, in a straight line."""
     if by == 0:
         return masks.bool()
-    away = torch.arange(-by, by + 1)
+    away = torch.arange(-by, by + 1, device=masks.device)
     disc = (away[:, None] ** 2 + away**2 <= by**2).float()[None, None]
     return F.conv2d(masks.float()[:, None], disc, padding=by)[:, 0] > 0.5
 

@@ -4,12 +4,12 @@ Paper: PPCR, section 3.4, says "lightweight" of parameters and operations alone.
 holds from machine to machine; milliseconds are this machine's, in this hour.
 """
 
+import copy
 import os
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import accumulate
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import nn
@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from torch.profiler import ProfilerActivity, profile
 
 from medattn.attention.insert import first_convolution
+from medattn.timing import alternate
 
 
 def measure(
@@ -29,11 +30,11 @@ def measure(
 ) -> pd.DataFrame:
     """Measure a forward pass and a training step of each network, alternating, after a round that is not counted.
 
-    The networks are moved to `device`; a step is forward, cross-entropy, backward, without an optimiser, on random
-    images (batch_size, in_channels, size, size). One row a network, in the order given: `forward_ms` and `step_ms`
-    (medians), `forward_mb` and `step_mb` (the peak of the memory allocated during it, in 10^6 bytes, beyond weights
-    and images), and for each its ratio to the first network, such as `step_ms_ratio`.
-    Raises ValueError where there is no network, or no round.
+    The networks are moved to `device`, and otherwise left as they were but for their gradients, which are gone; a step
+    is forward, cross-entropy, backward, without an optimiser, on random images (batch_size, in_channels, size, size).
+    One row a network, in the order given: `forward_ms` and `step_ms` (medians), `forward_mb` and `step_mb` (the peak of
+    the memory allocated during it, in 10^6 bytes, beyond weights and images), and for each its ratio to the first
+    network, such as `step_ms_ratio`. Raises ValueError where there is no network, or no round.
     """
     if not networks or rounds < 1 or batch_size < 1:
         raise ValueError(f"{len(networks)} networks, rounds={rounds}, batch_size={batch_size}: all must be 1 or more")
@@ -44,21 +45,11 @@ def measure(
         images = torch.randn(batch_size, channels, size, size, device=device)
         calls[name, "forward"] = _forward(network.to(device), images)
         calls[name, "step"] = _step(network, images)
-    seconds = {key: [] for key in calls}
-    for k in range(rounds + 1):
-        for key, call in calls.items():
-            _wait(device)
-            began = time.perf_counter()
-            call()
-            _wait(device)
-            if k:
-                seconds[key].append(time.perf_counter() - began)
     rows = {name: {} for name in networks}
-    for (name, what), call in calls.items():
-        rows[name] |= {
-            f"{what}_ms": 1000 * np.median(seconds[name, what]),
-            f"{what}_mb": peak_bytes(call, device) / 1e6,
-        }
+    with _left_as_they_were(networks.values()):
+        seconds = alternate(calls, rounds, device, wall=True).median()
+        for (name, what), call in calls.items():
+            rows[name] |= {f"{what}_ms": 1000 * seconds[name, what], f"{what}_mb": peak_bytes(call, device) / 1e6}
     table = pd.DataFrame.from_dict(rows, orient="index")
     for column in list(table):
         table[f"{column}_ratio"] = table[column] / table[column].iloc[0]
@@ -91,13 +82,24 @@ def _forward(network: nn.Module, images: torch.Tensor) -> Callable[[], object]:
 def _step(network: nn.Module, images: torch.Tensor) -> Callable[[], object]:
     def call() -> None:
         network.train()
-        logits = network(images)
+        output = network(images)
+        logits = output if isinstance(output, torch.Tensor) else output.logits  # torchvision's, with auxiliary heads
         F.cross_entropy(logits, torch.arange(len(images), device=images.device) % logits.shape[1]).backward()
         network.zero_grad()
 
     return call
 
 
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+@contextmanager
+def _left_as_they_were(networks: Iterable[nn.Module]) -> Iterator[None]:
+    before = [
+        (network, copy.deepcopy(network.state_dict()), {module: module.training for module in network.modules()})
+        for network in networks
+    ]
+    try:
+        yield
+    finally:
+        for network, state, modes in before:  # batch norms have seen noise
+            network.load_state_dict(state)
+            for module, training in modes.items():
+                module.training = training

@@ -19,7 +19,7 @@ class Scores:
     accuracy: float
     auc: float  # macro one-vs-rest over the classes that occur; nan where only one occurs
     weighted_f1: float
-    macro_f1: float
+    macro_f1: float  # over all K classes; 0 for a class without images, as scikit-learn counts it
     recall: tuple[float, ...]  # per class; nan for a class without images
     confusion: np.ndarray  # (K, K) counts: rows are labels, columns predictions
 

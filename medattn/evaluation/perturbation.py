@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from torchvision.transforms.functional import gaussian_blur
 
 from medattn.datasets.augment import to_float
+from medattn.recording import evaluating
 
 
 @torch.no_grad()
@@ -21,19 +22,18 @@ def deletion_insertion(
 
     Shape: images (N, C, H, W) uint8, maps (N, H, W) -> deletion and insertion, (N, steps + 1) each: after k / steps of
     the pixels, in the order of the map; of equal pixels the upper ones first. The mean of a curve is its area: a good
-    map makes it small for a deletion and large for an insertion. The network's mode is put back.
+    map makes it small for a deletion and large for an insertion. The network's modes are put back.
     """
     if maps.shape != (len(images), *images.shape[2:]):
         raise ValueError(f"maps {tuple(maps.shape)} must be (N, H, W) of the images {tuple(images.shape)}")
-    training, device = network.training, next(network.parameters()).device
-    network.eval()
-    try:
+    if steps < 1:
+        raise ValueError(f"steps={steps} must be 1 or more")
+    device = next(network.parameters()).device
+    with evaluating(network):
         curves = [
             _curves(network, part.to(device), values.to(device), steps, normalise)
             for part, values in zip(images.split(batch_size), maps.split(batch_size), strict=True)
         ]
-    finally:
-        network.train(training)
     deletion, insertion = zip(*curves, strict=True)
     return torch.cat(deletion), torch.cat(insertion)
 

@@ -11,7 +11,7 @@ Paper: global spatial attention, section 4.6, takes a t-test over the 30 chosen 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -52,12 +52,13 @@ class Smallest:
 
     `paired`: at the very least, when no image is lost. `unpaired`: when only the totals are known.
     `likely`: what two methods must truly differ by for totals to show it in 80 of 100 experiments.
+    None where the images that are left to win do not suffice.
     """
 
     n: int
-    paired: int
-    unpaired: int
-    likely: int
+    paired: int | None
+    unpaired: int | None
+    likely: int | None
 
 
 def wilson(n_right: int, n: int) -> tuple[float, float]:
@@ -71,13 +72,16 @@ def wilson(n_right: int, n: int) -> tuple[float, float]:
 def accuracy(right: np.ndarray) -> Mean:
     """Give a method's accuracy with an interval for new seeds and new images, from (seeds, images) bool.
 
-    One seed: Wilson's interval, which is about new images for this one network only.
+    One seed: Wilson's interval, which is about new images for this one network only. So it is where all seeds and
+    images agree, from which no spread can be read.
     """
     right = _seeds_by_images("right", right)
     n_seeds, n_images = right.shape
     if n_seeds == 1:
         return Mean(float(right.mean()), float("nan"), *wilson(int(right.sum()), n_images), 1)
     mean, error, freedom = _crossed(right)
+    if not error:
+        return Mean(mean, 0.0, *wilson(int(mean) * n_images, n_images), n_seeds)
     reach = _t(freedom) * error
     deviation = float(right.mean(1).std(ddof=1))
     return Mean(mean, deviation, max(mean - reach, 0.0), min(mean + reach, 1.0), n_seeds)
@@ -86,21 +90,32 @@ def accuracy(right: np.ndarray) -> Mean:
 def compare(first: np.ndarray, second: np.ndarray) -> Paired:
     """Compare two methods on the same images and seeds, (seeds, images) bool each, for new seeds and new images.
 
-    One seed: the exact p of McNemar, which is about this pair of networks only.
-    Under no difference, 5 % of its intervals miss (4 to 7 % in simulations of 3 and 5 seeds, 156 to 1,000 images).
+    One seed: the exact p of McNemar and the interval that goes with it (Clopper and Pearson's, of the images that
+    exactly one gets right), which are about this pair of networks only. Under no difference, 5 % of its intervals miss
+    (4 to 7 % in simulations of 3 and 5 seeds, 156 to 1,000 images).
     """
     first, second = _seeds_by_images("first", first), _seeds_by_images("second", second)
     if first.shape != second.shape:
         raise ValueError(f"first {first.shape} and second {second.shape} must be the same seeds and images")
-    pair = contrast(second.astype(float) - first)
-    return replace(pair, p=exact_mcnemar(first[0], second[0])[2]) if pair.n == 1 else pair
+    if len(first) == 1:
+        return _one_pair(first[0], second[0])
+    return contrast(second.astype(float) - first)
+
+
+def _one_pair(first: np.ndarray, second: np.ndarray) -> Paired:
+    only_first, only_second, p = exact_mcnemar(first, second)
+    unequal, n = only_first + only_second, len(first)
+    share = stats.binomtest(only_second, unequal).proportion_ci(LEVEL) if unequal else (0.5, 0.5)
+    low, high = ((2 * end - 1) * unequal / n for end in share)
+    return Paired((only_second - only_first) / n, low, high, p, 1)
 
 
 def contrast(values: np.ndarray) -> Paired:
     """Ask whether a quantity with one value a seed and image, (seeds, images), is 0 in the mean of new ones of both.
 
     The quantity may be a difference of scores, or of differences (an interaction). One seed: Student's interval over
-    its images, which is about this one network only. Images whose value is nan for any seed are left out.
+    its images, which is about this one network only. Images whose value is nan for any seed are left out. Values that
+    are all the same show no spread: without one, interval and p are nan (p is 1 where all are 0).
     """
     values = np.asarray(values, dtype=float)
     if values.ndim != 2 or values.shape[0] < 1:
@@ -113,7 +128,9 @@ def contrast(values: np.ndarray) -> Paired:
         mean, error, freedom = float(values.mean()), float(values.std(ddof=1) / n_images**0.5), n_images - 1
     else:
         mean, error, freedom = _crossed(values)
-    p = float(2 * stats.t.sf(abs(mean) / error, freedom)) if error else float(mean == 0)
+    if not error:
+        return _without_spread(mean, n_seeds)
+    p = float(2 * stats.t.sf(abs(mean) / error, freedom))
     reach = _t(freedom) * error
     return Paired(mean, mean - reach, mean + reach, p, n_seeds)
 
@@ -208,19 +225,16 @@ def smallest_difference(n: int, share: float) -> Smallest:
         raise ValueError(f"n={n} must be 6 or more, and share={share} above 0 and below 1")
     from statsmodels.stats.power import NormalIndPower  # takes a second to import
 
-    right = round(share * n)
+    right = min(round(share * n), n)
+    left = n - right
     paired = next(k for k in range(1, n + 1) if stats.binomtest(0, k).pvalue < 0.05)
     unpaired = next(
-        (
-            k
-            for k in range(1, n - right + 1)
-            if stats.fisher_exact([[right, n - right], [right + k, n - right - k]])[1] < 0.05
-        ),
-        n,
+        (k for k in range(1, left + 1) if stats.fisher_exact([[right, left], [right + k, left - k]])[1] < 0.05),
+        None,
     )
     arc = 2 * np.arcsin(share**0.5) + NormalIndPower().solve_power(nobs1=n, alpha=0.05, power=0.8)  # Cohen's h
-    likely = n * np.sin(arc / 2) ** 2 - right if arc < np.pi else n
-    return Smallest(n, paired, unpaired, int(np.ceil(likely)))
+    likely = int(np.ceil(n * np.sin(arc / 2) ** 2 - right)) if arc < np.pi else None
+    return Smallest(n, paired if paired <= left else None, unpaired, likely)
 
 
 def exact_mcnemar(first_right: np.ndarray, second_right: np.ndarray) -> tuple[int, int, float]:
@@ -234,17 +248,21 @@ def exact_mcnemar(first_right: np.ndarray, second_right: np.ndarray) -> tuple[in
 
 
 def paired_over_seeds(first: np.ndarray, second: np.ndarray) -> Paired:
-    """Compare two methods' scores of the same seeds, (n,) each, n >= 2."""
+    """Compare two methods' scores of the same seeds, (n,) each, n >= 2; interval and p are nan of equal differences."""
     first, second = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
     if first.shape != second.shape or first.ndim != 1 or len(first) < 2:
         raise ValueError(f"first {first.shape} and second {second.shape} must both be (n,), seed by seed, n >= 2")
     difference = second - first
-    if np.ptp(difference) == 0:  # no spread to test with
-        value = float(difference[0])
-        return Paired(value, value, value, 1.0 if value == 0 else 0.0, len(first))
+    if np.ptp(difference) == 0:
+        return _without_spread(float(difference[0]), len(first))
     result = stats.ttest_rel(second, first)
     low, high = result.confidence_interval(0.95)
     return Paired(float(difference.mean()), float(low), float(high), float(result.pvalue), len(first))
+
+
+def _without_spread(difference: float, n: int) -> Paired:
+    # how sure it is, cannot be said from values that do not scatter
+    return Paired(0.0, 0.0, 0.0, 1.0, n) if difference == 0 else Paired(difference, np.nan, np.nan, np.nan, n)
 
 
 def t_test_as_printed(first: np.ndarray, second: np.ndarray) -> float:

@@ -1,6 +1,7 @@
 """What was measured: training curves, confusion, values by stage, our accuracies beside the paper's."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import numpy as np
 import pandas as pd
@@ -23,15 +24,20 @@ def by_stage(
     """
     figure, axes = new(1, 1, 3.3)
     place = axes[0, 0]
-    for k, (name, each) in enumerate(values.items()):
-        numbers = np.asarray(each, dtype=float).reshape(len(stages), -1)
+    tables = {name: np.asarray(each, dtype=float).reshape(len(stages), -1) for name, each in values.items()}
+    largest = max(np.nanmax(np.abs(np.nanmean(numbers, 1))) for numbers in tables.values())
+    digits = max(2, 1 - int(np.floor(np.log10(largest or 1))))  # two that tell something
+    behind = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.6}  # no line strikes a number through
+    for k, (name, numbers) in enumerate(tables.items()):
         mean, count = np.nanmean(numbers, 1), np.isfinite(numbers).sum(1)
         # 1.96 standard errors; none for a single number
         error = 1.96 * np.nanstd(numbers, 1, ddof=1) / count**0.5 if numbers.shape[1] > 1 else None
         x = np.arange(len(stages)) + (k - (len(values) - 1) / 2) * 0.8 / len(values)
         place.errorbar(x, mean, error, fmt="osD^v*"[k % 6], color=PALETTE[k], label=name, capsize=3, markersize=6)
         for at, number, up in zip(x, mean, mean if error is None else mean + error, strict=True):
-            place.annotate(f"{number:.2g}", (at, up), (0, 4), textcoords="offset points", ha="center", fontsize=9)
+            said = f"{number:.{digits}f}"
+            small = 9 if len(values) < 4 else 8
+            place.annotate(said, (at, up), (0, 4), textcoords="offset points", ha="center", fontsize=small, bbox=behind)
     for style, (name, number) in zip(("--", ":", "-."), (reference or {}).items(), strict=False):
         place.axhline(number, color="black", linewidth=1, linestyle=style, label=name, zorder=0)
     place.set_xticks(range(len(stages)), stages)
@@ -47,7 +53,7 @@ def training_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
     """Loss and accuracy by epoch, one colour a run; training dashed, validation solid."""
     figure, axes = new(1, 2, 3.2)
     for place, what, label in ((axes[0, 0], "loss", "cross-entropy"), (axes[0, 1], "accuracy", "accuracy")):
-        for colour, (name, history) in zip(PALETTE, histories.items(), strict=False):
+        for colour, (name, history) in zip(cycle(PALETTE), histories.items(), strict=False):
             place.plot(history["epoch"], history[f"train_{what}"], color=colour, linestyle="--", linewidth=1)
             place.plot(history["epoch"], history[f"val_{what}"], color=colour, label=name)
         place.set_xlabel("epoch (dashed: training, solid: validation)")
@@ -139,7 +145,7 @@ def comparison(table: pd.DataFrame, against: str) -> Figure:
         (axes[0, 1], "difference", "difference_low", "difference_high"),
     ):
         for height, row in rows.iterrows():
-            colour, marker = (PALETTE[3], "D") if row["method"] in ("ppcr", "PPCR") else (PALETTE[0], "o")
+            colour, marker = (PALETTE[3], "D") if row["method"].lower() == against.lower() else (PALETTE[0], "o")
             place.plot([row[low], row[high]], [height, height], color=colour, linewidth=1.5)
             place.plot(row[value], height, marker, color=colour)
         place.grid(axis="x", alpha=0.3)
@@ -148,7 +154,7 @@ def comparison(table: pd.DataFrame, against: str) -> Figure:
     axes[0, 0].set_yticks(range(len(rows)), names)
     axes[0, 0].set_ylim(-0.6, len(rows) - 0.4)
     axes[0, 0].set_xlabel("test accuracy, %")
-    axes[0, 1].set_xlabel(f"minus that of {against}, percentage points")
+    axes[0, 1].set_xlabel(f"minus that of {against} (orange), percentage points")
     return figure
 
 

@@ -6,8 +6,9 @@ from medattn.speed.machine import limits
 from medattn.speed.maps import pixel_cnn_step, step_by_images, training_step_under_map
 from medattn.speed.ppcr import against_floor, fused_kernels, gate_error, operations, training_step
 from medattn.speed.roof import roofline_points
-from medattn.speed.timing import alternate, counted, ratios
+from medattn.speed.rows import counted, ratios
 from medattn.speed.workers import two_workers
+from medattn.timing import alternate
 
 __all__ = [
     "against_floor",

@@ -5,7 +5,7 @@ import sys
 
 import pandas as pd
 
-from medattn.speed.timing import COLUMNS
+from medattn.speed.rows import COLUMNS
 
 BASE = "torch, torchvision"
 PARTS = ("medattn", "medattn.attention", "medattn.training")

@@ -25,7 +25,8 @@ from tqdm import tqdm
 from medattn.datasets.dataset import Split
 from medattn.networks import build_network
 from medattn.speed.maps import random_images
-from medattn.speed.timing import alternate, ratios, throughputs
+from medattn.speed.rows import ratios, throughputs
+from medattn.timing import alternate
 from medattn.training import Recipe
 from medattn.training.fit import train_epoch, validate
 from medattn.training.recipe import OPTIMIZERS

@@ -2,7 +2,7 @@
 
 import torch
 
-from medattn.speed.timing import alternate
+from medattn.timing import alternate
 
 COPY_BYTES = 2**28  # read and written: far more than any cache holds
 MATRIX_SIDE = 2048

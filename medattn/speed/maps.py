@@ -16,7 +16,8 @@ from medattn.attention.pixels import KEPT_BYTES
 from medattn.datasets.augment import NORMALISE
 from medattn.evaluation.measure import peak_bytes
 from medattn.networks import build_network
-from medattn.speed.timing import alternate, counted, ratios
+from medattn.speed.rows import counted, ratios
+from medattn.timing import alternate
 
 
 def random_images(n: int, channels: int, size: int) -> Tensor:

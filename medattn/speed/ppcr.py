@@ -18,7 +18,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from medattn.attention import PPCR, attention_sites, compile_attention, insert_attention
 from medattn.networks import build_network
-from medattn.speed.timing import alternate, counted, ratios
+from medattn.speed.rows import counted, ratios
+from medattn.timing import alternate
 
 logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it warns of a CUDA toolkit without a GPU
 
@@ -42,7 +43,7 @@ def against_floor(
     device: str = "cpu",
     layouts: Sequence[torch.memory_format] = (torch.channels_last, torch.contiguous_format),
 ) -> pd.DataFrame:
-    """Time forward and backward of PPCR at ResNet18's four stages, over the memory floor: rows of `timing.COLUMNS`.
+    """Time forward and backward of PPCR at ResNet18's four stages, over the memory floor: rows of `rows.COLUMNS`.
 
     The floor reads X and writes Y, reads X and the gradient of Y, and writes the gradient of X: a copy and an addition.
     Sides: compiled (what training uses), eager (without a compiler), and three poolings; the last also over eager.

@@ -10,7 +10,7 @@ from medattn.datasets.augment import NORMALISE
 from medattn.networks import build_network
 from medattn.speed.maps import random_images
 from medattn.speed.ppcr import ThreePoolings, both_ways, step
-from medattn.speed.timing import alternate
+from medattn.timing import alternate
 
 PPCR_OPERATIONS = 6  # a channel and pixel: pooled (1), gated (1); backward: gated, summed (2), spread (2)
 FLOAT = 4  # bytes

@@ -12,7 +12,8 @@ import pandas as pd
 import torch
 
 from medattn.speed import loop
-from medattn.speed.timing import alternate, throughputs
+from medattn.speed.rows import throughputs
+from medattn.timing import alternate
 from medattn.training import Recipe
 
 READY = "READY"

@@ -91,29 +91,35 @@ def _memory_explained(recipe: Recipe) -> Iterator[None]:
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and not any(words in str(error) for words in OUT_OF_MEMORY):
             raise
-        micro = recipe.batch_size // recipe.accumulate
+        batch, parts = recipe.batch_size, recipe.accumulate
+        more = next((n for n in range(parts + 1, batch + 1) if batch % n == 0), None)
+        hint = f"accumulate={more} (the same batch, in smaller parts)" if more else f"a smaller size than {recipe.size}"
         raise MemoryError(
-            f"out of memory with {micro} images at a time at {recipe.size} px: try accumulate={recipe.accumulate * 2} "
-            f"(the same batch, half at a time) or batch_size={max(recipe.batch_size // 2, 1)}; "
+            f"out of memory with {batch // parts} images at a time at {recipe.size} px: try {hint}; "
             "finished epochs are kept for the same recipe"
         ) from error
 
 
 def _train_and_test(run: Run, device: torch.device, progress: bool) -> None:
     recipe, data, origin = run.recipe, run.dataset().to(device), provenance(device)
+    if not len(data.val) and recipe.select != "last":
+        raise ValueError(f"{recipe.dataset} has no validation images to select an epoch by: say select='last'")
     with write_whole(run.folder / "recipe.yaml") as part:
         part.write_text(recipe.to_yaml())
 
-    with _seeded(recipe.seed, 0, device):
+    with seeded(recipe.seed, 0, device):
         network = build_from(recipe, data.n_classes, data.channels, data.train.images, run.folder.parent).to(device)
     if recipe.channels_last:
         network = network.to(memory_format=torch.channels_last)
     optimizer = OPTIMIZERS[recipe.optimizer](parameter_groups(network), recipe)
     state = _resume(run, network, optimizer, device)
+    if origin["commit"] not in state["commits"]:
+        state["commits"].append(origin["commit"])
     steps = -(-len(data.train) // recipe.batch_size)
     if recipe.compile:  # the map is computed once a step, outside
         (network.image_cnn if isinstance(network, WeightMapped) else network).compile()
     elif device.type == "cuda" or steps * recipe.epochs >= COMPILED_FROM:
+        torch.compiler.reset()  # what other runs of this process compiled counts against one limit
         compile_attention(network)
     if learns_map(network) and not state["history"]:
         save_map(run.folder, 0, network.weight_map())
@@ -153,7 +159,7 @@ def train_epoch(network, optimizer, train: Split, recipe: Recipe, epoch: int, ba
     augmenting = _generator(device, recipe.seed, epoch, 1)
     # no wait for the device within an epoch
     losses, penalties, correct = [], [], torch.zeros((), dtype=torch.long, device=device)
-    with _seeded(recipe.seed, epoch, device):  # dropout
+    with seeded(recipe.seed, epoch, device):  # dropout
         for batch in order.split(recipe.batch_size):
             images = AUGMENT[recipe.augment](train.images[batch], augmenting)
             labels = train.labels[batch]
@@ -233,6 +239,7 @@ def _test(run: Run, network: nn.Module, data: Dataset, state: dict[str, Any], or
         "best_epoch": state["best_epoch"],
         "seconds": round(sum(row["seconds"] for row in history), 1),
         **origin,
+        "commit": ", ".join(state["commits"]) if all(state["commits"]) else None,
     }
     with write_whole(run.folder / "result.json") as part:
         part.write_text(json.dumps(result, indent=1) + "\n")
@@ -242,27 +249,28 @@ def _test(run: Run, network: nn.Module, data: Dataset, state: dict[str, Any], or
 def _resume(run: Run, network: nn.Module, optimizer, device: torch.device) -> dict[str, Any]:
     path = run.folder / "resume.pt"
     if not path.exists():
-        return {"history": [], "best": None, "best_epoch": None}
+        return {"history": [], "best": None, "best_epoch": None, "commits": []}
     saved = torch.load(path, map_location=device, weights_only=True)
     if "source.map" in saved["network"]:
         freeze(network, optimizer)
     network.load_state_dict(saved.pop("network"))
     optimizer.load_state_dict(saved.pop("optimizer"))
-    return saved
+    return {"commits": [], **saved}
 
 
 def _keep(run: Run, network: nn.Module, optimizer, state: dict[str, Any]) -> None:
     row, select = state["history"][-1], run.recipe.select
     value = {"last": row["epoch"], "loss": -row["val_loss"]}.get(select, row.get(f"val_{select}"))
-    if state["best"] is None or value > state["best"]:  # the earliest of equals; a nan is never better
+    best = state["best"]
+    if best is None or np.isnan(best) or value > best:  # the earliest of equals; a nan is never better
         state["best"], state["best_epoch"] = value, row["epoch"]
         weights = network.frozen_state_dict() if isinstance(network, WeightMapped) else network.state_dict()
         save_weights(run.folder / "best.safetensors", weights)
-    # the resume state is what counts: killed before it, the epoch is run again, to the same bits
-    with write_whole(run.folder / "resume.pt") as part:
-        torch.save({**state, "network": network.state_dict(), "optimizer": optimizer.state_dict()}, part)
     with write_whole(run.folder / "history.csv") as part:
         pd.DataFrame(state["history"]).to_csv(part, index=False)
+    # the resume state counts, so it is last: killed before it, the epoch is run again, on a CPU to the same bits
+    with write_whole(run.folder / "resume.pt") as part:
+        torch.save({**state, "network": network.state_dict(), "optimizer": optimizer.state_dict()}, part)
 
 
 @torch.no_grad()
@@ -301,7 +309,8 @@ def _generator(device: str | torch.device, *numbers: int) -> torch.Generator:
 
 
 @contextmanager
-def _seeded(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
+def seeded(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
+    """Have torch draw by a run's seed and epoch while the block runs; epoch 0 is the start of its weights."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(_mixed(seed, epoch, 2))
         yield

@@ -116,6 +116,9 @@ class Recipe:
             raise ValueError("map_options, map_penalty and map_epochs need a weight_map; weight_map='none' was given")
         if self.map_epochs is not None and self.map_epochs < 1:
             raise ValueError(f"map_epochs={self.map_epochs} must be 1 or more, or None")
+        for name in ("name", "size"):
+            if name in self.dataset_options:
+                raise ValueError(f"dataset_options: {name} is no option; say the recipe's own dataset and size")
         if fold_of(self.split) is None and self.split == "all" and self.select != "last":
             raise ValueError(f"split='all' leaves nothing to select by: say select='last', not {self.select!r}")
 
@@ -132,7 +135,7 @@ class Recipe:
                 raise ValueError(f"{name}={value!r} must be a mapping from option names to values")
             return {key: _as_plain(value[key]) for key in sorted(value)}
         elif name == "attention_where" and value is not None:
-            if isinstance(value, str) or not all(isinstance(place, str) for place in value):
+            if not isinstance(value, list | tuple) or not all(isinstance(place, str) for place in value):
                 raise ValueError(f"{name}={value!r} must be a list of module names, or None")
             return tuple(value)
         return value
@@ -159,7 +162,7 @@ class Recipe:
     def from_yaml(cls, source: str | Path) -> Self:
         """Read a recipe from YAML text, or from a file given as Path."""
         text = source.read_text() if isinstance(source, Path) else source
-        values = yaml.safe_load(text)
+        values = read_yaml(text)
         if not isinstance(values, dict):
             raise ValueError(f"a recipe in YAML is a list of 'field: value'; given was {text[:60]!r}")
         return cls.from_dict(values)
@@ -174,8 +177,8 @@ class Recipe:
         said = {name: value for name, value in self.to_dict().items() if value != defaults[name]}
         digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:8]
         dataset = Path(self.dataset).name.removesuffix(".npz")
-        weighing = "+".join(n for n in (self.weight_map, self.attention) if n != "none") or "none"
-        name = f"{dataset}{self.size}-{self.network}-{weighing}-s{self.seed}-{digest}"
+        method = weighing(self.weight_map, self.attention)
+        name = f"{dataset}{self.size}-{self.network}-{method}-s{self.seed}-{digest}"
         return re.sub(r"[^\w.-]+", "-", name)
 
     def replace(self, **changes) -> Self:
@@ -205,6 +208,19 @@ GLOBAL_GRID = {
     "weight_decay": (1e-3, 1e-4, 1e-5),
 }
 L1_GRID = {"map_penalty": (1e5, 1e4, 1e3, 1e2, 10.0, 1.0), "weight_decay": GLOBAL_GRID["weight_decay"]}
+
+
+def read_yaml(text: str) -> Any:
+    """Read a value in YAML, such as "0.1" or "[a, b]"; raises ValueError where it is none."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{text[:60]!r} is no YAML: {' '.join(str(error).split())}") from error
+
+
+def weighing(weight_map: str, attention: str) -> str:
+    """Name what a network is weighed by, such as "ppcr", "global+ppcr", or "none"."""
+    return "+".join(name for name in (weight_map, attention) if name != "none") or "none"
 
 
 def _as_plain(value: Any) -> Any:

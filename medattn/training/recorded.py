@@ -18,9 +18,8 @@ import pandas as pd
 from safetensors.torch import load_file
 from torch import Tensor
 
-from medattn.paths import held, results_folder, runs_folder, write_whole
-from medattn.training.recipe import Recipe
-from medattn.training.runs import CHANGED, Run, save_weights
+from medattn.paths import held, results_folder, write_whole
+from medattn.training.runs import CHANGED, Run, every_run, save_weights
 
 RECIPE_COLUMNS = [
     *("dataset", "dataset_options", "size", "split", "shuffle_labels", "network", "attention", "attention_options"),
@@ -55,10 +54,7 @@ def record_run(run: Run, results: Path | None = None) -> None:
 
 def record_named(names: Sequence[str] = (), runs: Path | None = None, results: Path | None = None) -> list[str]:
     """Record finished runs by their names, or all of them; give the names of what was recorded."""
-    every = {
-        path.parent.name: Run(Recipe.from_yaml(path), path.parent)
-        for path in (runs or runs_folder()).glob("*/recipe.yaml")
-    }
+    every = {run.folder.name: run for run in every_run(runs)}
     for name in names:
         if name not in every:
             raise ValueError(f"there is no run {name!r}; `medattn runs` lists what there is")
@@ -75,7 +71,7 @@ def _recordable(run: Run) -> None:
     if not run.finished:
         raise ValueError(f"run {name} is not finished; fit(recipe) goes on with it")
     commit = run.result.get("commit")
-    if not commit or commit.endswith(CHANGED):
+    if not commit or CHANGED in commit:
         raise ValueError(
             f"run {name} was made by code that is in no commit ({commit or 'no git'}), so nobody could make it again: "
             "commit medattn/, then train it anew in another MEDATTN_RUNS"

@@ -44,7 +44,7 @@ RUN_COLUMNS = [
 
 @dataclass(frozen=True)
 class Run:
-    """One recipe's run on disk. Equal recipes share one folder; a finished run is never repeated."""
+    """One recipe's run on disk. Recipes of one `run_id` share one folder; a finished run is never repeated."""
 
     recipe: Recipe
     folder: Path
@@ -85,6 +85,8 @@ class Run:
         """One of "finished", "running" (in some process), "failed", "interrupted" and "waiting" (not begun)."""
         if self.finished:
             return "finished"
+        if not self.folder.exists():
+            return "waiting"
         try:
             with held(self.folder, wait=False):
                 return "failed" if self.failure else "interrupted" if self.epochs_done else "waiting"
@@ -134,7 +136,7 @@ class Run:
     def maps(self) -> Tensor:
         """The weight map before training and after each epoch that it was learned in: (1 + epochs, H, W)."""
         self._existing("maps")
-        return torch.stack([load_file(path)["map"] for path in sorted((self.folder / "maps").glob("*.safetensors"))])
+        return torch.stack([load_file(path)["map"] for path in map_files(self.folder)])
 
     @property
     def weight_map(self) -> Tensor:
@@ -154,6 +156,11 @@ class Run:
             state = "finished" if self.finished else "not finished" if self.folder.exists() else "not begun"
             raise FileNotFoundError(f"run {self.recipe.run_id} has no {name}: it is {state}; fit(recipe) runs it")
         return self.folder / name
+
+
+def map_files(folder: Path) -> list[Path]:
+    """Give the files of a run's weight maps, by epoch; none where there are none yet."""
+    return sorted((folder / "maps").glob("*.safetensors"), key=lambda path: int(path.stem))
 
 
 def build_from(
@@ -217,18 +224,27 @@ def queue(recipes: Iterable[Recipe], runs: Path | None = None) -> None:
                 part.write_text(recipe.to_yaml())
 
 
+def every_run(runs: Path | None = None) -> list[Run]:
+    """Give the runs there are, each in the folder where it is; ValueError names a recipe of another form."""
+    found = []
+    for path in sorted((runs or runs_folder()).glob("*/recipe.yaml")):
+        try:
+            found.append(Run(Recipe.from_yaml(path), path.parent))
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}; move its folder away, or mend the recipe") from error
+    return found
+
+
 def list_runs(runs: Path | None = None, recipes: Iterable[Recipe] | None = None) -> pd.DataFrame:
     """List the runs there are, or those of some recipes: what they train, state, minutes left, scores or error.
 
     The minutes left are those of an epoch of the run itself, or else of the like runs (data set, size, network), times
     the epochs left.
     """
-    if recipes is None:
-        recipes = [Recipe.from_yaml(path) for path in sorted((runs or runs_folder()).glob("*/recipe.yaml"))]
-    every = [Run.of(recipe, runs) for recipe in recipes]
+    every = every_run(runs) if recipes is None else [Run.of(recipe, runs) for recipe in recipes]
     rows = [
         {
-            "run": run.recipe.run_id,
+            "run": run.folder.name,
             "dataset": run.recipe.dataset,
             "size": run.recipe.size,
             "network": run.recipe.network,
@@ -275,7 +291,10 @@ def provenance(device: torch.device) -> dict[str, Any]:
     """Say where a run was made: device, versions, and the commit of the code with a mark if it was changed."""
 
     def git(*words: str) -> str:
-        answer = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+        try:
+            answer = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+        except OSError:  # there is no git
+            return ""
         return answer.stdout.strip() if answer.returncode == 0 else ""
 
     commit = git("rev-parse", "--short=12", "HEAD")

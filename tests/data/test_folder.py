@@ -76,6 +76,11 @@ def test_folders_of_splits(own):
     assert [len(split) for split in parts(data)] == [20, 8, 12] and all(map(right, parts(data)))
     assert sorted(data.val.images[:, 0, 0, 0].tolist()) == [10, 11, 12, 13, 110, 111, 112, 113]
 
+    (own / "test").rename(own / "tests")
+    with pytest.raises(ValueError, match="2 folders of a split, of which train and test must be there: train, val"):
+        load_dataset("folder:own", 8)
+    (own / "tests").rename(own / "test")
+
     for name in CLASSES:  # without val: a fifth of train
         for file in (own / "val" / name).iterdir():
             file.unlink()

@@ -43,7 +43,8 @@ def tree(folder):
     save(np.dstack([lesion, 0 * lesion, 0 * lesion]), mask_file(root, "test", 56, "EX"))
     (root / LINKS).write_text(
         "seg_split,seg_image,grading_split,grading_image,match\r\n"
-        "train,IDRiD_01,train,IDRiD_102,identical\r\ntrain,IDRiD_02,,,none\r\ntest,IDRiD_55,test,IDRiD_009,near\r\n"
+        "train,IDRiD_01,train,IDRiD_102,identical\r\ntrain,IDRiD_02,,,none\r\ntrain,IDRiD_03,,,none\r\n"
+        "train,IDRiD_04,,,none\r\ntest,IDRiD_55,test,IDRiD_009,near\r\ntest,IDRiD_56,,,none\r\n"
     )
     return root
 
@@ -86,6 +87,10 @@ def test_the_disc_keeps_its_area(tree):
 def test_grading_images_are_known_where_the_table_is_there(tree):
     links = (("train", "IDRiD_102"), None, None, None, ("test", "IDRiD_009"), None)
     assert idrid_segmentation(8).grading == links
+    whole = (tree / LINKS).read_text()
+    (tree / LINKS).write_text(whole.replace("test,IDRiD_56,,,none\n", ""))  # cut: may be a training image
+    with pytest.raises(ValueError, match=rf"1 segmented images that are not in {LINKS}: test IDRiD_56"):
+        idrid_segmentation(8)
     (tree / LINKS).unlink()
     assert idrid_segmentation(8).grading == (None,) * 6
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from medattn import controls, figures
-from medattn.attention import insert_attention
+from medattn.attention import FixedMap, WeightMapped, insert_attention
 from medattn.controls import parts
 from medattn.datasets import load_dataset
 from medattn.datasets.augment import to_float
@@ -115,6 +115,11 @@ def test_the_pixel_of_a_deep_stage_covers_many_of_the_image(networks):
     assert seen(picture, caption) == before
     row.value = 7
     assert seen(picture, caption) != before
+
+
+def test_a_pixel_is_followed_behind_a_weight_map_too():
+    mapped = WeightMapped(built("ppcr"), FixedMap(torch.ones(1, 1, 28, 28)))
+    assert parts_of(controls.explore_pixel(mapped, TEST.images))[2].options == ("layer1", "layer2", "layer3", "layer4")
 
 
 def test_a_lesion_is_named():

@@ -1,5 +1,7 @@
 """Counting: every Params and GFLOPs cell the paper prints, the convention by hand, and what any network costs."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -139,6 +141,15 @@ def test_every_method_can_be_counted_in_a_half_precision_network(name):
     assert cost(network.bfloat16(), 28).macs == cost(network.float(), 28).macs
 
 
+def test_measuring_leaves_the_network_as_it_is():
+    network = build_network("timm:test_resnet", 2, size=16).train()
+    network.bn1.eval()
+    before = copy.deepcopy(network.state_dict())
+    measure({"one": network, "auxiliary": build_network("googlenet", 2, size=32)}, 32, batch_size=2, rounds=1)
+    assert all(torch.equal(before[name], now) for name, now in network.state_dict().items())
+    assert network.training and not network.bn1.training
+
+
 def test_measuring_alternates_and_compares_with_the_first():
     calls = []
 
@@ -152,7 +163,8 @@ def test_measuring_alternates_and_compares_with_the_first():
     assert list(table.index) == ["a", "b"]
     assert (table.loc["a"].filter(like="ratio") == 1).all()
     assert table.loc["b", "step_mb"] / table.loc["a", "step_mb"] == pytest.approx(table.loc["b", "step_mb_ratio"])
-    assert table.loc["b", "forward_mb"] == pytest.approx(2 * 64 * 256 * 4 / 1e6, rel=0.1)  # its output
+    output = 2 * 64 * 256 * 4 / 1e6
+    assert output <= table.loc["b", "forward_mb"] < 2.1 * output  # with several threads there is a copy of it
     with pytest.raises(ValueError, match="0 networks, rounds=5"):
         measure({}, 16)
 

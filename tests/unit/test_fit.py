@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -18,6 +19,7 @@ from medattn.datasets import Split, load_dataset
 from medattn.training import DivergedError, Recipe, Run, as_printed, fit, list_runs, predict
 from medattn.training.fit import learning_rate
 from medattn.training.protocol import protocol_recipes
+from medattn.training.runs import provenance
 
 FEW = {"n_train": 40, "n_val": 16, "n_test": 16}
 SHORT = Recipe(
@@ -106,9 +108,9 @@ def test_killed_in_the_middle_it_ends_at_the_same_numbers(unbroken, tmp_path):
     assert numbers(run) == numbers(unbroken)
 
 
-@pytest.mark.parametrize(("writer", "call"), [("save_weights", 1), ("write_whole", 2), ("write_whole", 4)])
+@pytest.mark.parametrize(("writer", "call"), [("save_weights", 1), *(("write_whole", n) for n in (2, 3, 6, 7))])
 def test_stopped_while_writing_it_ends_at_the_same_numbers(unbroken, tmp_path, monkeypatch, writer, call):
-    """Stopped at the first weights, or at the first or second epoch: it is repeated, and nothing is half-written."""
+    """Stopped at the first weights, or at any file of any epoch: it goes on, and nothing is half-written."""
     calls, original = [], getattr(FIT_MODULE, writer)
 
     def stops(*arguments):
@@ -280,13 +282,45 @@ def test_a_loss_that_is_not_finite_stops_with_the_place_and_keeps_the_last_good_
     assert fit(recipe, "cpu", progress=False, runs=tmp_path).finished  # the cause mended, it goes on
 
 
+def test_an_epoch_whose_score_is_nan_is_never_the_best(tmp_path, monkeypatch):
+    losses = iter([float("nan"), 0.5, 0.25])
+    monkeypatch.setattr(
+        FIT_MODULE, "validate", lambda *_: {"val_loss": next(losses), "val_accuracy": 0.5, "val_auc": 0.5}
+    )
+    assert fit(SHORT.replace(select="loss"), "cpu", progress=False, runs=tmp_path).result["best_epoch"] == 3
+
+
+def test_every_commit_that_took_part_is_named(tmp_path, monkeypatch):
+    original, commits = FIT_MODULE.provenance, iter(["0123456789ab+changes", "123456789abc"])
+    monkeypatch.setattr(FIT_MODULE, "provenance", lambda device: {**original(device), "commit": next(commits)})
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(FIT_MODULE, "_test", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        fit(SHORT.replace(epochs=1), "cpu", progress=False, runs=tmp_path)
+    run = fit(SHORT.replace(epochs=1), "cpu", progress=False, runs=tmp_path)
+    assert run.result["commit"] == "0123456789ab+changes, 123456789abc"
+    assert run.result["epochs"] == len(run.history) == 1
+
+
+def test_where_there_is_no_git_the_commit_is_not_known(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert provenance(torch.device("cpu"))["commit"] is None
+
+
+def test_without_validation_images_there_is_no_best_epoch(tmp_path, monkeypatch):
+    data = Run.of(SHORT, tmp_path).dataset()
+    without = replace(data, val=data.val.take(torch.arange(0)))
+    monkeypatch.setattr(Run, "dataset", lambda _run: without)
+    with pytest.raises(ValueError, match=r"phantoms has no validation images .*: say select='last'"):
+        fit(SHORT, "cpu", progress=False, runs=tmp_path)
+
+
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("can't allocate memory")])
 def test_out_of_memory_says_what_to_try(tmp_path, monkeypatch, error):
     def full(*_arguments):
         raise error
 
     monkeypatch.setattr(FIT_MODULE, "train_epoch", full)
-    with pytest.raises(MemoryError, match=r"16 images at a time at 28 px: try accumulate=2 .* or batch_size=8"):
+    with pytest.raises(MemoryError, match=r"16 images at a time at 28 px: try accumulate=2 "):
         fit(SHORT, "cpu", progress=False, runs=tmp_path)
 
 

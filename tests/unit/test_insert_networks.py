@@ -9,7 +9,8 @@ import torchvision
 from torch import nn
 from torch.testing import assert_close
 
-from medattn.attention import PPCR, attention_sites, insert_attention, resize_attention
+from medattn.attention import PPCR, GlobalAttention, attention_sites, insert_attention, resize_attention
+from medattn.attention.insert import first_convolution
 from medattn.networks import build_network
 
 LAST_BLOCKS = [
@@ -102,6 +103,24 @@ def test_resize_attention_follows_the_network():
     assert network(x).shape == (1, 2)
 
 
+def test_attention_behind_a_learned_map_is_inserted_and_resized():
+    images = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
+    network = GlobalAttention(build_network("timm:test_resnet", 2, size=32), images, 4)
+    sites = insert_attention(network, "ppcr", 32)
+    assert sites[0].name.startswith("image_cnn.layer1") and len(sites) == 4
+    assert resize_attention(network, 32) == sites
+    with pytest.raises(ValueError, match=r"size=16: this network stands behind a weight map of \(32, 32\)"):
+        resize_attention(network, 16)
+
+
+@pytest.mark.parametrize("where", [["0", "0.1"], nn.Sequential])
+def test_a_place_within_another_takes_attention_too(where):
+    network = nn.Sequential(nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8)), nn.Flatten())
+    names = [site.name for site in insert_attention(network, "sa", 8, where=where)]
+    assert names == (["0", "0.module.1"] if isinstance(where, list) else ["0"])
+    assert network(torch.randn(2, 3, 8, 8)).shape == (2, 512)
+
+
 def test_a_whole_network_compiles_exports_and_copies():
     torch.manual_seed(0)
     network = build_network("resnet18", 2, size=28).eval()
@@ -191,6 +210,28 @@ def test_pretrained_weights_come_from_their_file_and_the_heads_are_new(weights_f
     assert network.fc.out_features == 3
     grey = torch.randn(1, 1, 32, 32)
     assert_close(network.conv1(grey), source.conv1(grey.expand(1, 3, 32, 32)), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
+def test_pretrained_networks_that_transform_their_input_take_grey_images(name, monkeypatch):
+    get_model = torchvision.models.get_model
+
+    def pretrained(name, weights):  # as torchvision builds them for its weights
+        return get_model(name, weights=None, init_weights=False, transform_input=True)
+
+    monkeypatch.setattr(torchvision.models, "get_model", pretrained)
+    image, seen = torch.randn(1, 1, 96, 96), []
+    for channels in (1, 3):
+        torch.manual_seed(0)
+        network = build_network(name, 3, in_channels=channels, pretrained=True).eval()
+        first_convolution(network)[1].register_forward_hook(lambda _layer, _inputs, output: seen.append(output))
+        assert network(image.expand(1, channels, 96, 96)).shape == (1, 3)
+    of_grey, of_colour = (output[..., 2:-2, 2:-2] for output in seen)  # away from the border
+    assert_close(of_grey, of_colour, rtol=1e-4, atol=1e-5)
+
+
+def test_a_stem_with_another_norm_is_made_small():
+    assert build_network("timm:resnet50_gn", 5, size=28).conv1.out_channels == 64
 
 
 @pytest.mark.parametrize("name", ["resnet18", "timm:resnet18"])

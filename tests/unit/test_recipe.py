@@ -114,6 +114,8 @@ def test_options_come_in_any_order_and_as_lists_or_tuples():
         ({"accumulate": 3}, "accumulate=3 does not divide batch_size=32"),
         ({"attention_options": {"init": 1}}, "attention='none' was given"),
         ({"attention": "ppcr", "attention_where": "layer1"}, "attention_where='layer1' must be a list"),
+        ({"attention": "ppcr", "attention_where": 5}, "attention_where=5 must be a list"),
+        ({"dataset_options": {"size": 64}}, "dataset_options: size is no option; say the recipe's own"),
         ({"weight_map": "local"}, "weight_map='local' is unknown; there are none, global, l1"),
         ({"map_penalty": 0.1}, "need a weight_map; weight_map='none' was given"),
         ({"weight_map": "global", "map_epochs": 0}, "map_epochs=0 must be 1 or more, or None"),
@@ -145,3 +147,8 @@ def test_yaml_is_read_forgivingly_and_refused_clearly(tmp_path):
         Recipe.from_yaml("just words")
     with pytest.raises(ValueError, match="lr='fast' must be a value of type float"):
         Recipe.from_yaml("lr: fast")
+
+
+def test_a_text_that_is_no_yaml_is_refused():
+    with pytest.raises(ValueError, match=r"'epochs: .1' is no YAML: .*expected"):
+        Recipe.from_yaml("epochs: [1")

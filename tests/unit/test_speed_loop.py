@@ -7,7 +7,7 @@ from torch.utils.data import DataLoader
 
 from medattn.networks import build_network
 from medattn.speed import loop
-from medattn.speed.timing import COLUMNS
+from medattn.speed.rows import COLUMNS
 from medattn.training import Recipe
 from medattn.training.fit import _generator
 from medattn.training.recipe import OPTIMIZERS

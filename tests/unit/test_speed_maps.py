@@ -6,7 +6,7 @@ from torch.testing import assert_close
 from medattn.attention import PixelCNN, PixelRepresentation
 from medattn.datasets.augment import NORMALISE
 from medattn.speed import maps
-from medattn.speed.timing import COLUMNS
+from medattn.speed.rows import COLUMNS
 
 
 def test_kept_streamed_and_direct_give_one_map_and_one_gradient():

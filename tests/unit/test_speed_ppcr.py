@@ -4,7 +4,7 @@ from torch.testing import assert_close
 
 from medattn.attention import PPCR
 from medattn.speed import ppcr
-from medattn.speed.timing import COLUMNS
+from medattn.speed.rows import COLUMNS
 
 
 def test_the_naive_side_computes_what_ppcr_computes():

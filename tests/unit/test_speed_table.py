@@ -5,27 +5,28 @@ import pandas as pd
 import pytest
 import torch
 
-from medattn.speed import importing, machine, roof, table, timing
+from medattn.speed import importing, machine, roof, rows, table
+from medattn.timing import alternate
 
 
 def row(what, setting, side, ratio, unit="ms", value=1.0):
-    return pd.DataFrame([(what, setting, side, "base", ratio, ratio, ratio, value, 1.0, unit)], columns=timing.COLUMNS)
+    return pd.DataFrame([(what, setting, side, "base", ratio, ratio, ratio, value, 1.0, unit)], columns=rows.COLUMNS)
 
 
 def test_ratios_are_of_the_rounds_with_their_quartiles():
     seconds = pd.DataFrame({"a": [1.0, 2.0, 4.0], "b": [2.0, 2.0, 2.0]})
-    (found,) = timing.ratios("w", "s", seconds, "a").itertuples()
+    (found,) = rows.ratios("w", "s", seconds, "a").itertuples()
     assert (found.side, found.base, found.ratio, found.low, found.high) == ("b", "a", 1.0, 0.75, 1.5)
     assert (found.value, found.base_value, found.unit) == (2000.0, 2000.0, "ms")
 
 
 def test_sides_alternate_and_the_first_round_is_not_counted():
     calls = []
-    seconds = timing.alternate({name: lambda name=name: calls.append(name) for name in "ab"}, rounds=3)
+    seconds = alternate({name: lambda name=name: calls.append(name) for name in "ab"}, rounds=3)
     assert calls == ["a", "b"] * 4
     assert seconds.shape == (3, 2) and (seconds >= 0).all(axis=None)
     with pytest.raises(ValueError, match="rounds=0"):
-        timing.alternate({"a": list}, rounds=0)
+        alternate({"a": list}, rounds=0)
 
 
 def test_rows_are_held_to_their_reach():

@@ -5,7 +5,7 @@ import io
 import pytest
 
 from medattn.speed import loop, workers
-from medattn.speed.timing import COLUMNS
+from medattn.speed.rows import COLUMNS
 
 SMALL = "timm:test_resnet"
 

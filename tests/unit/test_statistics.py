@@ -1,5 +1,7 @@
 """Intervals and comparisons: against published examples, by simulation, and what the paper's t-test does."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -237,6 +239,29 @@ def test_a_contrast_is_what_compare_says_and_works_on_any_numbers():
     expected = stats.ttest_1samp(values[0], 0)
     assert (one.n, one.p) == (1, pytest.approx(expected.pvalue))
     assert (one.low, one.high) == pytest.approx(tuple(expected.confidence_interval(0.95)))
+
+
+def test_of_one_pair_interval_and_p_say_the_same():
+    for only_first, only_second in itertools.product(range(12), repeat=2):
+        first, second = np.zeros(40, bool), np.zeros(40, bool)
+        first[:only_first], second[20 : 20 + only_second] = True, True
+        pair = compare(first[None], second[None])
+        assert pair.low <= pair.difference <= pair.high
+        assert (pair.low > 0 or pair.high < 0) == (pair.p < 0.05)
+
+
+def test_without_any_spread_nothing_is_sure():
+    right = np.ones((3, 100), bool)
+    assert (accuracy(right).low, accuracy(right).high) == wilson(100, 100)
+    assert accuracy(~right).high == wilson(0, 100)[1] > 0
+    for pair in (compare(~right, right), contrast(np.ones((3, 20))), paired_over_seeds([0.5, 0.75], [0.625, 0.875])):
+        assert pair.difference > 0 and np.isnan([pair.low, pair.high, pair.p]).all()
+    assert compare(right, right).p == 1.0
+
+
+def test_what_no_table_can_show_is_none():
+    assert smallest_difference(20, 0.9).paired is None  # two images are left to win
+    assert smallest_difference(6, 0.99).unpaired is None
 
 
 def test_seeds_of_equal_means_are_no_certainty():

@@ -14,7 +14,7 @@ import torch
 
 from medattn.paths import Busy, held
 from medattn.training import Recipe, Run, fit, list_runs, sweep
-from medattn.training.runs import queue
+from medattn.training.runs import map_files, queue, save_map
 
 FEW = {"n_train": 48, "n_val": 16, "n_test": 16}
 SHORT = Recipe(network="timm:test_resnet", dataset_options=FEW, epochs=2, batch_size=16)
@@ -121,6 +121,24 @@ def test_what_waits_is_listed_with_the_time_it_will_take(tmp_path):
     assert table["state"].tolist() == ["finished", "waiting"]
     assert table["minutes_left"][0] == 0
     assert table["minutes_left"][1] == pytest.approx(100 * Run.of(SHORT, tmp_path).seconds_an_epoch / 60, abs=0.06)
+
+
+def test_listing_takes_the_folders_as_they_are_and_makes_none(tmp_path):
+    queue([SHORT, SHORT.replace(seed=1)], tmp_path)
+    Run.of(SHORT, tmp_path).folder.rename(tmp_path / "renamed")
+    before = sorted(tmp_path.rglob("*"))
+    assert list_runs(tmp_path)["run"].tolist() == [SHORT.replace(seed=1).run_id, "renamed"]
+    assert list_runs(tmp_path, [SHORT])["state"].tolist() == ["waiting"]
+    assert [path for path in sorted(tmp_path.rglob("*")) if path.name != ".lock"] == before
+    (tmp_path / "renamed" / "recipe.yaml").write_text("epochz: 3")
+    with pytest.raises(ValueError, match=r"renamed.recipe.yaml: a recipe has no field 'epochz'.*move its folder away"):
+        list_runs(tmp_path)
+
+
+def test_maps_come_by_their_epoch(tmp_path):
+    for epoch in (0, 99, 999, 1000):
+        save_map(tmp_path, epoch, torch.zeros(1, 1, 2, 2))
+    assert [path.stem for path in map_files(tmp_path)] == ["000", "099", "999", "1000"]
 
 
 def test_numbers_of_workers_are_checked(tmp_path):
