@@ -6,6 +6,7 @@ map, `map.safetensors`: the map `before` training and `after`, as it was tested,
 measured on a run beyond its scores has a table of its own, `data/results/<table>.csv`.
 """
 
+import dataclasses
 import json
 import re
 import shutil
@@ -19,14 +20,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from medattn.paths import held, results_folder, write_whole
+from medattn.training.recipe import Recipe
 from medattn.training.runs import CHANGED, Run, every_run, save_weights
 
-RECIPE_COLUMNS = [
-    *("dataset", "dataset_options", "size", "split", "shuffle_labels", "network", "attention", "attention_options"),
-    *("prior", "prior_use"),
-    *("weight_map", "map_options", "map_hidden", "map_penalty", "map_epochs"),
-    *("seed", "epochs", "lr", "weight_decay", "batch_size", "precision"),
-]
+RECIPE_COLUMNS = [spec.name for spec in dataclasses.fields(Recipe)]
 RESULT_COLUMNS = [
     *("accuracy", "auc", "weighted_f1", "macro_f1", "n_correct", "n_test", "n_train", "best_epoch"),
     *("seconds", "device", "threads", "torch", "python", "commit"),
@@ -85,7 +82,7 @@ def recorded_runs(results: Path | None = None) -> pd.DataFrame:
 
 
 def _as_cell(value: Any) -> Any:
-    return json.dumps(value) if isinstance(value, dict) else value  # options: {"task": "edema"}
+    return json.dumps(value) if isinstance(value, dict | tuple) else value  # options: {"task": "edema"}
 
 
 def record_rows(table: str, run: Run, rows: pd.DataFrame, results: Path | None = None) -> None:
