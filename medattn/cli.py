@@ -77,8 +77,12 @@ def data(asked: argparse.Namespace) -> int:
     if asked.download:
         if asked.download in datasets.DATASETS and asked.download not in (*medmnist.NAMES, *cifar.SETS):
             raise ValueError(f"{asked.download} is not downloaded: {datasets.DATASETS[asked.download].get}")
-        print(f"{asked.download} is here: {datasets.download(asked.download, asked.size)}")
+        if asked.size and asked.download in cifar.SETS:
+            raise ValueError(f"--size {asked.size}: {asked.download} has one size; leave --size out")
+        print(f"{asked.download} is here: {datasets.download(asked.download, asked.size or 28)}")
         return 0
+    if asked.size:
+        raise ValueError(f"--size {asked.size} needs a set: medattn data --download NAME --size {asked.size}")
     table = datasets.catalog()
     print(table.drop(columns=["citation", "get"]).to_string(index=False))
     print("\nWhere they come from")
@@ -169,7 +173,7 @@ def _each(chosen: list, one: Callable) -> int:
         began = time.monotonic()
         try:
             result = one(notebook)
-        except NotebookFailed as error:
+        except (NotebookFailed, ValueError) as error:
             failed.append(notebook.name)
             print(f"medattn: {error}", file=sys.stderr, flush=True)
         else:
@@ -198,7 +202,7 @@ def _parser() -> argparse.ArgumentParser:
     words.add_argument("notebook", nargs="*", help="04, solutions/04; without: all")
     words = command(data, "list the data sets, or download one")
     words.add_argument("--download", metavar="NAME", help="get this data set")
-    words.add_argument("--size", type=int, default=28, help="its images' side in pixels (default: 28)")
+    words.add_argument("--size", type=int, help="its images' side in pixels (default: 28)")
     words = command(train, "train one recipe, or go on with it")
     words.add_argument("recipe", type=Path, metavar="RECIPE.yaml")
     words = command(sweep, "train a table of a paper on every core, or on a cluster")

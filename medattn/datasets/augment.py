@@ -138,6 +138,12 @@ def _resample(images: Tensor, generator: Generator) -> Tensor:
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
+@lru_cache(maxsize=4)
+def _yiq(device: torch.device) -> tuple[Tensor, Tensor]:
+    to_yiq = torch.tensor(_TO_YIQ)
+    return to_yiq.to(device), torch.linalg.inv(to_yiq).to(device)
+
+
 def _jitter(images: Tensor, generator: Generator) -> Tensor:
     """Brightness, contrast, saturation and hue: a colour matrix for each image, and a shift."""
     n, channels, _, _ = images.shape
@@ -146,13 +152,13 @@ def _jitter(images: Tensor, generator: Generator) -> Tensor:
     saturation = _uniform(images, generator, 1 - SATURATION, 1 + SATURATION)
     hue = _uniform(images, generator, -math.radians(HUE), math.radians(HUE))
     if channels == 3:
-        to_yiq = torch.tensor(_TO_YIQ, device=images.device)
+        to_yiq, from_yiq = _yiq(images.device)
         turn = torch.zeros(n, 3, 3, device=images.device)
         turn[:, 0, 0] = 1  # the luma stays
         turn[:, 1, 1] = turn[:, 2, 2] = saturation * hue.cos()
         turn[:, 2, 1] = saturation * hue.sin()
         turn[:, 1, 2] = -turn[:, 2, 1]
-        matrix = torch.linalg.inv(to_yiq) @ turn @ to_yiq  # (N, 3, 3)
+        matrix = from_yiq @ turn @ to_yiq  # (N, 3, 3)
         images = (matrix @ images.flatten(2)).view_as(images)
     images = images * brightness
     level = images.mean((1, 2, 3), keepdim=True)

@@ -1,7 +1,9 @@
 """What the figures share: the width of a notebook, safe colours, pictures, outlines, and how one is rendered."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from io import BytesIO
+from threading import RLock
 
 import matplotlib as mpl
 import numpy as np
@@ -19,6 +21,7 @@ FONT = {"font.size": 11}
 MAP_COLOURS = "viridis"  # perceptually uniform, safe for colour-blind readers, ordered in greyscale
 SIGNED_COLOURS = "PuOr_r"  # for values around 0
 PALETTE = sns.color_palette("colorblind")
+_drawing = RLock()
 
 
 def new(n_rows: int, n_columns: int, height: float, **options) -> tuple[Figure, np.ndarray]:
@@ -100,10 +103,16 @@ def outlined(image: Tensor, mask: Tensor | None = None, side: float = 3.2) -> Fi
     return figure
 
 
+@contextmanager
+def _font() -> Iterator[None]:
+    with _drawing, mpl.rc_context(FONT):  # matplotlib's settings are one for all threads, and `watch` draws in its own
+        yield
+
+
 def png(figure: Figure, dpi: int = DPI) -> bytes:
     """Render a figure, the same bytes for the same figure."""
     buffer = BytesIO()
-    with mpl.rc_context(FONT):
+    with _font():
         figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None}, pil_kwargs={"optimize": True})
     return buffer.getvalue()
 
@@ -112,7 +121,7 @@ def quick_png(figure: Figure) -> bytes:
     """Render a figure in half of `png`'s time and twice its bytes: for pictures that follow a slider."""
     canvas = FigureCanvasAgg(figure)
     figure.set_dpi(DPI)
-    with mpl.rc_context(FONT):
+    with _font():
         canvas.draw()
     return _encoded(canvas)
 
@@ -133,7 +142,7 @@ class Redrawn:
         self.figure, self.changes = figure, list(changes)
         self.canvas = FigureCanvasAgg(figure)
         figure.set_dpi(DPI)
-        with mpl.rc_context(FONT):
+        with _font():
             figure.draw_without_rendering()
             figure.set_layout_engine("none")
             for artist in self.changes:
@@ -144,7 +153,7 @@ class Redrawn:
     def png(self) -> bytes:
         """Draw what changes as it is now, and give the picture."""
         self.canvas.restore_region(self.still)
-        with mpl.rc_context(FONT):
+        with _font():
             for artist in self.changes:
                 self.figure.draw_artist(artist)
         return _encoded(self.canvas)

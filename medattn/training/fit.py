@@ -1,7 +1,8 @@
 """One training loop for every recipe; Algorithm 1 of global spatial attention is a recipe's cut-off epoch.
 
 Everything random in an epoch is drawn from generators seeded by (seed, epoch), so that an epoch needs nothing from
-the ones before it but the weights and the optimiser's state: an interrupted run goes on and ends at the same bits.
+the ones before it but the weights and the optimiser's state: an interrupted run goes on and ends at the same bits, on
+a CPU with as many threads, and on a GPU where all of the network's operations are deterministic.
 """
 
 import json
@@ -69,7 +70,7 @@ def train_unless_finished(run: Run, device: str | torch.device | None, progress:
         if run.finished:  # by another process, meanwhile
             return False
         device = torch.device(device) if device else best_device()
-        with run.failing(), _memory_explained(run.recipe), _reproducible(device):
+        with run.failing(), _memory_explained(run.recipe), _reproducible():
             _train_and_test(run, device, progress)
     return True
 
@@ -317,7 +318,7 @@ def seeded(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
 
 
 @contextmanager
-def _reproducible(device: torch.device) -> Iterator[None]:
+def _reproducible() -> Iterator[None]:
     before = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
     try:

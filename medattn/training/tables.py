@@ -118,6 +118,9 @@ def table_recipes(
     for dataset in datasets or ():
         if not is_known(dataset.partition(":")[0]) and not is_known(dataset):
             raise ValueError(f"datasets: {dataset!r} is unknown; `medattn data` lists what there is")
+    more_options = changes.pop("dataset_options", {})
+    if not isinstance(more_options, Mapping):
+        raise ValueError(f"dataset_options={more_options!r} must be a mapping from option names to values")
     recipes = {}
     for seed in range(seeds):
         for dataset in datasets or asked.datasets:
@@ -129,7 +132,8 @@ def table_recipes(
                 for method in methods or its_methods:
                     if method in its_methods:
                         recipe = base.replace(**{"network": network, **more, **its_methods[method]})
-                        recipe = Recipe.from_dict({**recipe.to_dict(), **changes})
+                        options = {"dataset_options": {**recipe.dataset_options, **more_options}}  # its task stays
+                        recipe = Recipe.from_dict({**recipe.to_dict(), **changes, **options})
                         recipes[recipe.run_id] = recipe
     return list(recipes.values())
 

@@ -92,6 +92,7 @@ def test_a_download_that_cannot_be_is_answered_in_one_message(project, capsys, m
     wrong = {
         "nonsense": "'nonsense' is no",
         "breastmnist --size 99": "99",
+        "cifar10 --size 224": "cifar10 has one size; leave --size out",
         "breastmnist": "fetched",
         "cifar10": "fetched",
         "idrid": "grand-challenge",

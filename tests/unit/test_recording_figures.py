@@ -210,7 +210,7 @@ def test_pyramid_axes_are_orthonormal_and_hold_all_that_pixel_norm_lets_through(
 
 def test_by_stage_shows_means_that_leave_nan_out():
     figure = figures.by_stage({"hits": torch.tensor([[1.0, 0.0, torch.nan], [1.0, 1.0, 1.0]])}, ["low", "high"], "rate")
-    assert [text.get_text() for text in figure.axes[0].texts] == ["0.5", "1"]
+    assert [text.get_text() for text in figure.axes[0].texts] == ["0.50", "1.00"]
 
 
 def test_context_names_follow_the_scales():

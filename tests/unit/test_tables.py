@@ -44,6 +44,8 @@ def test_the_recorded_runs_are_those_of_the_tables():
 def test_settings_are_those_of_the_papers():
     assert {r.size for r in table_recipes("table1")} == {224}
     assert {r.augment for r in table_recipes("table6")} == {"crop"}
+    few, *_ = table_recipes("global-table2", ["idrid:edema"], ["resnet152"], ["none"], dataset_options={"n": 3})
+    assert few.dataset_options == {"n": 3, "task": "edema"}
     by_task = {str(r.dataset_options) for r in table_recipes("global-table2", ["idrid:edema", "idrid:retinopathy"])}
     assert by_task == {"{'task': 'edema'}", "{'task': 'retinopathy'}"}
     networks = {r.network: r.pretrained for r in table_recipes("global-table2") if r.weight_map == "none"}
