@@ -158,7 +158,9 @@ def insert_attention(
     for place in names:
         shape = shapes.get(place)
         if shape is None:
-            raise ValueError(f"{place} gives no tensor in the network's forward pass: choose another place")
+            raise ValueError(
+                f"{place} is not run by the network's forward pass, or gives no tensor: choose another place"
+            )
         if len(shape) != 4:
             raise ValueError(f"{place} gives {tuple(shape)}, not a feature map (N, C, H, W): choose another place")
         modules[place] = _built(name, place, shape, options)

@@ -7,7 +7,7 @@ holds from machine to machine; milliseconds are this machine's, in this hour.
 import copy
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import accumulate
 
 import pandas as pd
@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from torch.profiler import ProfilerActivity, profile
 
 from medattn.attention.insert import first_convolution
+from medattn.recording import evaluating
 from medattn.timing import alternate
 
 
@@ -92,14 +93,9 @@ def _step(network: nn.Module, images: torch.Tensor) -> Callable[[], object]:
 
 @contextmanager
 def _left_as_they_were(networks: Iterable[nn.Module]) -> Iterator[None]:
-    before = [
-        (network, copy.deepcopy(network.state_dict()), {module: module.training for module in network.modules()})
-        for network in networks
-    ]
-    try:
+    states = [(network, copy.deepcopy(network.state_dict())) for network in networks]
+    with ExitStack() as modes:
+        for network, state in states:
+            modes.enter_context(evaluating(network))
+            modes.callback(network.load_state_dict, state)  # batch norms see noise
         yield
-    finally:
-        for network, state, modes in before:  # batch norms have seen noise
-            network.load_state_dict(state)
-            for module, training in modes.items():
-                module.training = training

@@ -124,12 +124,12 @@ def contrast(values: np.ndarray) -> Paired:
     n_seeds, n_images = values.shape
     if n_images < 2:
         raise ValueError(f"{n_images} images have a value for every seed; it takes 2 or more")
+    if np.ptp(values) == 0:
+        return _without_spread(float(values[0, 0]), n_seeds)
     if n_seeds == 1:
         mean, error, freedom = float(values.mean()), float(values.std(ddof=1) / n_images**0.5), n_images - 1
     else:
         mean, error, freedom = _crossed(values)
-    if not error:
-        return _without_spread(mean, n_seeds)
     p = float(2 * stats.t.sf(abs(mean) / error, freedom))
     reach = _t(freedom) * error
     return Paired(mean, mean - reach, mean + reach, p, n_seeds)
@@ -225,7 +225,7 @@ def smallest_difference(n: int, share: float) -> Smallest:
         raise ValueError(f"n={n} must be 6 or more, and share={share} above 0 and below 1")
     from statsmodels.stats.power import NormalIndPower  # takes a second to import
 
-    right = min(round(share * n), n)
+    right = round(share * n)
     left = n - right
     paired = next(k for k in range(1, n + 1) if stats.binomtest(0, k).pvalue < 0.05)
     unpaired = next(
