@@ -37,7 +37,9 @@ def by_stage(
         for at, number, up in zip(x, mean, mean if error is None else mean + error, strict=True):
             said = f"{number:.{digits}f}"
             small = 9 if len(values) < 4 else 8
-            place.annotate(said, (at, up), (0, 4), textcoords="offset points", ha="center", fontsize=small, bbox=behind)
+            place.annotate(
+                said, (at, up), (0, 4), textcoords="offset points", ha="center", fontsize=small, bbox=behind, zorder=1
+            )
     for style, (name, number) in zip(("--", ":", "-."), (reference or {}).items(), strict=False):
         place.axhline(number, color="black", linewidth=1, linestyle=style, label=name, zorder=0)
     place.set_xticks(range(len(stages)), stages)
