@@ -173,7 +173,7 @@ def _each(chosen: list, one: Callable) -> int:
         began = time.monotonic()
         try:
             result = one(notebook)
-        except (NotebookFailed, ValueError) as error:
+        except NotebookFailed as error:
             failed.append(notebook.name)
             print(f"medattn: {error}", file=sys.stderr, flush=True)
         else:
