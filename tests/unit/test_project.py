@@ -1,5 +1,6 @@
 """The project's own promises: one list of dependencies, no address of one machine, no need of Jupyter."""
 
+import os
 import re
 import subprocess
 import sys
@@ -92,6 +93,19 @@ def test_every_target_has_its_line_of_help():
         ["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert set(re.findall(r"^  make (\w+) +\S", told.stdout, re.MULTILINE)) == targets()
+
+
+def test_make_keeps_bytecode_where_python_alone_does_not():
+    kept = subprocess.run(
+        ["make", "--no-print-directory", "-f", "Makefile", "-f", "-", "kept"],
+        input='kept:\n\t@echo "kept$$PYTHONDONTWRITEBYTECODE"\n',
+        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert kept.stdout == "kept\n"
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", ".ci/run"])
