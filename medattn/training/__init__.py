@@ -2,9 +2,10 @@
 
 from medattn.training.classical import CLASSICAL, fit_classical
 from medattn.training.fit import DivergedError, best_device, fit, predict
+from medattn.training.listing import list_runs
 from medattn.training.protocol import AsPrinted, as_printed
 from medattn.training.recipe import GLOBAL_ATTENTION, GLOBAL_GRID, L1_GRID, Recipe
-from medattn.training.runs import Run, list_runs
+from medattn.training.runs import Run
 from medattn.training.sweep import sweep
 from medattn.training.tables import TABLES, table_recipes
 

@@ -17,8 +17,9 @@ import torch
 
 from medattn.paths import Busy
 from medattn.training.fit import best_device, train_unless_finished
+from medattn.training.listing import list_runs, queue
 from medattn.training.recipe import Recipe
-from medattn.training.runs import Run, list_runs, queue
+from medattn.training.runs import Run
 
 RUNS_A_GPU = 4
 BUSY_SECONDS = 5.0  # until runs that others hold are asked for again

@@ -14,7 +14,8 @@ import torch
 
 from medattn.paths import Busy, held
 from medattn.training import Recipe, Run, fit, list_runs, sweep
-from medattn.training.runs import map_files, queue, save_map
+from medattn.training.listing import queue
+from medattn.training.runs import map_files, save_map
 
 FEW = {"n_train": 48, "n_val": 16, "n_test": 16}
 SHORT = Recipe(network="timm:test_resnet", dataset_options=FEW, epochs=2, batch_size=16)
