@@ -10,7 +10,7 @@ PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $$(($$($(BIN)/python -c 'i
 	--dist loadfile --no-loadscope-reorder --durations=10
 SUITABLE := import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
 
-# where bytecode is not kept, each process compiles PyTorch and the rest anew: 20 s for every notebook's kernel
+# where bytecode is not kept, each process compiles PyTorch and the rest anew: 10 to 20 s for every notebook's kernel
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
