@@ -5,9 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CANDIDATES := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11 python)
-# a worker of one thread more than cores: some always wait, for a kernel, a browser or a training in another worker
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $$(($$($(BIN)/python -c 'import os; print(os.cpu_count())') + 1)) \
+# a worker of one thread more than cores: some always wait, for a kernel, a browser or a training in another worker;
+# one that dies, or hangs (pyproject.toml), ends the run, and the test it was in is named
+PYTEST = OMP_NUM_THREADS=1 GLIBC_TUNABLES=$(KEEP) $(BIN)/python -m pytest \
+	-n $$(($$($(BIN)/python -c 'import os; print(os.cpu_count())') + 1)) --max-worker-restart 0 \
 	--dist loadfile --no-loadscope-reorder --durations=10
+# glibc keeps large blocks, in large pages: a tenth to a fifth less processor time for a small training
+KEEP := glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=17179869184
 SUITABLE := import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
 
 # where bytecode is not kept, each process compiles PyTorch and the rest anew: 10 to 20 s for every notebook's kernel

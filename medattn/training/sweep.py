@@ -14,6 +14,7 @@ from pathlib import Path
 import joblib
 import pandas as pd
 import torch
+from joblib.externals.loky import get_reusable_executor
 
 from medattn.paths import Busy
 from medattn.training.fit import best_device, train_unless_finished
@@ -92,8 +93,13 @@ def _train(recipe: Recipe, device: str, threads: int, runs: Path | None) -> tupl
 def _engine(workers: int, threads: int, scheduler: str | None) -> Iterator[tuple[type[Exception], int]]:
     """Choose joblib's engine; give the error by which it says that a worker died, and joblib's n_jobs."""
     if scheduler is None:
-        with joblib.parallel_config("loky", inner_max_num_threads=threads):
-            yield BrokenExecutor, workers
+        ended = False
+        try:
+            with joblib.parallel_config("loky", inner_max_num_threads=threads):
+                yield BrokenExecutor, workers
+            ended = True
+        finally:  # else they keep their memory for minutes, and a sweep of another size waits for one that has ended
+            get_reusable_executor(reuse=True).shutdown(kill_workers=not ended)
         return
     try:
         from distributed import Client, KilledWorker

@@ -120,6 +120,7 @@ def test_training_is_listed(project, capsys):
 def test_a_sweep_trains_lists_and_says_what_failed(project, capfd):
     few = "dataset_options={n_train: 8, n_val: 8, n_test: 8}"
     words = ["sweep", "table2", "--networks", "timm:test_resnet", "--methods", "none,ppcr", "-p", "epochs=1", "-p", few]
+    words += ["--workers", "1"]
     assert cli.main([*words, "--datasets", "phantoms", "--dry"]) == 0
     assert "unknown length" in capfd.readouterr().out and not list(project.glob("runs/*/history.csv"))
     assert cli.main([*words, "--datasets", "phantoms"]) == 0

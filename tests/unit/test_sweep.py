@@ -19,7 +19,7 @@ from medattn.training.runs import map_files, save_map
 
 FEW = {"n_train": 48, "n_val": 16, "n_test": 16}
 SHORT = Recipe(network="timm:test_resnet", dataset_options=FEW, epochs=2, batch_size=16)
-LONG = SHORT.replace(epochs=20)
+LONG = SHORT.replace(epochs=10)
 IN_A_PROCESS = """
 import pathlib, sys
 from medattn.training import Recipe, sweep
@@ -70,6 +70,8 @@ def test_a_failed_run_is_told_and_the_others_go_on(tmp_path):
     absent = SHORT.replace(dataset="npz:nowhere.npz", dataset_options={})
     said = []
     table = sweep([absent, SHORT, SHORT], workers=2, runs=tmp_path, say=said.append)
+    left = [" ".join(child.cmdline()) for child in psutil.Process().children(recursive=True)]
+    assert not any("popen_loky" in words for words in left), "no worker outlives its sweep"
     assert table["state"].tolist() == ["failed", "finished"]
     assert "FileNotFoundError" in table["error"][0] and "nowhere.npz" in table["error"][0]
     assert any("1 of 2 finished" in line for line in said)
@@ -88,18 +90,20 @@ def test_a_killed_worker_and_a_killed_sweep_lose_no_run(tmp_path, unbroken):
     until(lambda: sum(run.epochs_done for run in under_way(tmp_path)) > before)  # it went on
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    table = sweep([LONG, LONG.replace(seed=1)], workers=2, runs=tmp_path, say=lambda _: None)
+    table = sweep([LONG, LONG.replace(seed=1)], workers=1, runs=tmp_path, say=lambda _: None)
     assert table["state"].tolist() == ["finished", "finished"]
     assert_as_unbroken(tmp_path, unbroken)
 
 
 def test_two_sweeps_share_a_folder(tmp_path):
     recipes = [SHORT.replace(seed=seed, epochs=6) for seed in range(4)]
-    both = [start(recipes, tmp_path, 1), start(recipes[::-1], tmp_path, 1)]
-    outs = [process.communicate(timeout=300)[0] for process in both]
-    assert [process.returncode for process in both] == [0, 0]
+    said, other = [], start(recipes, tmp_path, 1)
+    until(lambda: list(tmp_path.glob("*/recipe.yaml")))  # its worker starts when ours does
+    sweep(recipes[::-1], workers=1, runs=tmp_path, say=said.append)
+    said += other.communicate(timeout=300)[0].splitlines()
+    assert other.returncode == 0
     for recipe in recipes:  # trained by exactly one of them
-        assert sum(out.count(f"{recipe.run_id}: finished\n") for out in outs) == 1
+        assert sum(line.endswith(f"{recipe.run_id}: finished") for line in said) == 1
 
 
 def test_a_run_that_another_process_trains_is_left_to_it(tmp_path):
