@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partialmethod
 
 import pandas as pd
 import pytest
@@ -341,7 +342,9 @@ def test_other_errors_are_passed_on(tmp_path, monkeypatch, message):
      {"network": "timm:resnet10t", "compile": True, "precision": "bf16", "weight_map": "global", "map_epochs": 1},
      {"network": "googlenet", "attention_where": ["inception5b"], "size": 64, "batch_size": 8}],
 )  # fmt: skip
-def test_every_way_of_training_comes_to_its_end(tmp_path, changes):
+def test_every_way_of_training_comes_to_its_end(tmp_path, monkeypatch, changes):
+    # the graphs, without kernels: to build those of a whole network takes minutes
+    monkeypatch.setattr(nn.Module, "compile", partialmethod(nn.Module.compile, backend="aot_eager"))
     recipe = SHORT.replace(epochs=1, dataset_options={"n_train": 16, "n_val": 8, "n_test": 8}, **changes)
     run = fit(recipe, "cpu", progress=False, runs=tmp_path)
     assert run.finished

@@ -51,9 +51,9 @@ def test_every_registered_module_builds_keeps_shape_learns_and_survives(name, si
     assert torch.equal(twin.eval()(x), module.eval()(x))
 
 
-def compiled(module):
+def compiled(module, backend="inductor"):
     """One graph, counted by itself: what other tests compiled uses up none of its recompilations."""
-    return torch.compile(module, fullgraph=True, isolate_recompiles=True)
+    return torch.compile(module, fullgraph=True, isolate_recompiles=True, backend=backend)
 
 
 @pytest.mark.parametrize("name", ATTENTION)
@@ -61,7 +61,8 @@ def test_every_registered_module_compiles_and_exports(name):
     module = every_parameter_moved(name, (4, 6)).eval()
     x = torch.randn(2, 64, 4, 6)
     expected = module(x)
-    assert_close(compiled(module)(x), expected, rtol=1e-4, atol=1e-5)
+    backend = "inductor" if name == "ppcr" else "aot_eager"  # of the rivals the graph, without kernels
+    assert_close(compiled(module, backend)(x), expected, rtol=1e-4, atol=1e-5)
     assert_close(torch.export.export(module, (x,)).module()(x), expected)
 
 
