@@ -61,7 +61,7 @@ def training_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
         place.set_xlabel("epoch (dashed: training, solid: validation)")
         place.set_ylabel(label)
         place.spines[["top", "right"]].set_visible(False)
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False)
     return figure
 
 

@@ -98,7 +98,7 @@ def test_a_killed_worker_and_a_killed_sweep_lose_no_run(tmp_path, unbroken):
 def test_two_sweeps_share_a_folder(tmp_path):
     recipes = [SHORT.replace(seed=seed, epochs=6) for seed in range(4)]
     said, other = [], start(recipes, tmp_path, 1)
-    until(lambda: list(tmp_path.glob("*/recipe.yaml")))  # its worker starts when ours does
+    until(lambda: list(tmp_path.glob("*/recipe.yaml")))  # it begins to train as we do
     sweep(recipes[::-1], workers=1, runs=tmp_path, say=said.append)
     said += other.communicate(timeout=300)[0].splitlines()
     assert other.returncode == 0
@@ -154,23 +154,23 @@ def test_numbers_of_workers_are_checked(tmp_path):
 def test_a_dask_worker_killed_in_the_middle_loses_no_run(tmp_path, unbroken):
     distributed = pytest.importorskip("distributed")
     with distributed.LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
     ) as cluster:
         with distributed.Client(cluster) as client:
-            (pid,) = client.run(os.getpid).values()
+            pids = list(client.run(os.getpid).values())
 
-        def kill():
+        def kill_one():
             until(lambda: under_way(tmp_path))
-            psutil.Process(pid).kill()
+            psutil.Process(pids[0]).kill()
 
-        killer = threading.Thread(target=kill)
+        killer = threading.Thread(target=kill_one)
         killer.start()
         table = sweep(
             [LONG, LONG.replace(seed=1)], scheduler=cluster.scheduler_address, runs=tmp_path, say=lambda _: None
         )
         killer.join()
     assert table["state"].tolist() == ["finished", "finished"]
-    assert not psutil.pid_exists(pid)
+    assert not psutil.pid_exists(pids[0])
     assert_as_unbroken(tmp_path, unbroken)
 
 
