@@ -96,11 +96,11 @@ def pixels(image):
 
 
 def changed(page, image, before):
-    for _ in range(100):
+    for _ in range(300):
         if (now := pixels(image)) != before:
             return now
         page.wait_for_timeout(100)
-    raise AssertionError("the picture stayed the same for 10 s")
+    raise AssertionError("the picture stayed the same for 30 s")
 
 
 def press(page, control, *keys):
