@@ -75,4 +75,6 @@ $(READY): pyproject.toml requirements.lock
 	echo "Setting up $(VENV) with $$("$$python" --version); 6 GB with PyTorch, a few minutes"; \
 	"$$python" -m venv --clear $(VENV); }
 	$(BIN)/python -m pip install --disable-pip-version-check --no-compile -c requirements.lock -e '.[dev]'
+	@# for one check of jsonschema's, optional and unused here, each of Jupyter's programs would start 4 s later
+	$(BIN)/python -m pip uninstall --disable-pip-version-check --quiet --yes rfc3987-syntax
 	@touch $@
