@@ -11,12 +11,13 @@ settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCh
 settings.load_profile("busy")
 
 
-LONGEST = ("test_jupyterlab.py", "test_fit.py", "test_sweep.py", "test_runner.py", "test_cost.py")
+LONGEST = ("jupyterlab", "fit", "sweep", "runner", "cost", "controls", "project", "baselines", "statistics", "site")
 
 
 def pytest_collection_modifyitems(items):
     """Begin the longest files first: no worker is left alone with one of them at the end."""
-    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+    order = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(LONGEST)))
 
 
 @pytest.fixture(scope="session", autouse=True)
