@@ -96,8 +96,8 @@ def test_killed_in_the_middle_it_ends_at_the_same_numbers(unbroken, tmp_path):
         "fit(Recipe.from_yaml(sys.argv[1]), 'cpu', progress=False, runs=__import__('pathlib').Path(sys.argv[2]))"
     )
     run = Run.of(SHORT, tmp_path)
-    words = [sys.executable, "-c", code, SHORT.to_yaml(), str(tmp_path), str(torch.get_num_threads())]
-    process = subprocess.Popen(words)
+    command = [sys.executable, "-c", code, SHORT.to_yaml(), str(tmp_path), str(torch.get_num_threads())]
+    process = subprocess.Popen(command)
     deadline = time.monotonic() + 600
     while not (run.folder / "history.csv").exists() and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.02)
