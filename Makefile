@@ -32,7 +32,7 @@ test: lint  ## lint, all tests, and every notebook compared with its committed o
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 	echo "Every notebook, compared with its committed outputs" && \
 	MEDATTN_RUNS=$$folder/runs MEDATTN_DATA=$$folder/data IPYTHONDIR=$$folder/ipython \
-	$(PYTEST) -p no:cacheprovider --nbval --nbval-current-env --nbval-cell-timeout 600 notebooks
+	$(PYTEST) -p no:cacheprovider --nbval --nbval-current-env --nbval-cell-timeout 500 notebooks
 
 lab: $(READY)  ## open JupyterLab on the notebooks: on this machine only, with a token
 	@$(BIN)/medattn lab

@@ -139,7 +139,7 @@ def operations(
     """Count the operations that a training step launches, over those of the plain network; on any machine.
 
     On a GPU each is a kernel, and with a small batch a step waits for their launches. The modules run without a
-    compiler; "ppcr, compiled" counts the fused kernels of the first module for each: all of ResNet18's stages have two.
+    compiler; "ppcr, compiled" counts the fused kernels of the first module, and takes as many for each of the others.
     """
     images = torch.randn(2, 3, size, size)
     counts = {}

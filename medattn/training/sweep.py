@@ -79,6 +79,7 @@ def sweep(
 
 
 def _train(recipe: Recipe, device: str, threads: int, runs: Path | None) -> tuple[str, str]:
+    before = torch.get_num_threads()  # a single worker is the caller's own process
     torch.set_num_threads(threads)
     try:
         here = train_unless_finished(Run.of(recipe, runs), device, progress=False, wait=False)
@@ -86,6 +87,8 @@ def _train(recipe: Recipe, device: str, threads: int, runs: Path | None) -> tupl
         return recipe.run_id, "busy"
     except Exception as error:  # of whatever kind, the other runs go on
         return recipe.run_id, f"failed, {type(error).__name__}: {error}"
+    finally:
+        torch.set_num_threads(before)
     return recipe.run_id, "finished" if here else "finished elsewhere"
 
 
@@ -98,7 +101,7 @@ def _engine(workers: int, threads: int, scheduler: str | None) -> Iterator[tuple
             with joblib.parallel_config("loky", inner_max_num_threads=threads):
                 yield BrokenExecutor, workers
             ended = True
-        finally:  # else they keep their memory for minutes, and a sweep of another size waits for one that has ended
+        finally:  # else workers keep their memory for minutes, and a sweep of another size may wait for one that ended
             get_reusable_executor(reuse=True).shutdown(kill_workers=not ended)
         return
     try:

@@ -53,8 +53,9 @@ def test_operations_are_counted(monkeypatch):
     assert table["ppcr, compiled"] < table["se"] < table["ppcr, eager"]
 
 
-def test_a_compiled_module_is_one_kernel_each_way():
-    assert ppcr.fused_kernels(PPCR(8, 4), 8, 4, 4) == 2
+@pytest.mark.parametrize(("channels", "side"), [(8, 4), (32, 7)])  # `operations` takes one place for all
+def test_a_compiled_module_is_one_kernel_each_way(channels, side):
+    assert ppcr.fused_kernels(PPCR(channels, side), channels, side, side) == 2
 
 
 def test_counting_sees_work_and_no_views():

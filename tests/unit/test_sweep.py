@@ -99,7 +99,11 @@ def test_two_sweeps_share_a_folder(tmp_path):
     recipes = [SHORT.replace(seed=seed, epochs=6) for seed in range(4)]
     said, other = [], start(recipes, tmp_path, 1)
     until(lambda: list(tmp_path.glob("*/recipe.yaml")))  # it begins to train as we do
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
     sweep(recipes[::-1], workers=1, runs=tmp_path, say=said.append)
+    assert torch.get_num_threads() == 2, "a sweep in this process leaves its threads as they were"
+    torch.set_num_threads(threads)
     said += other.communicate(timeout=300)[0].splitlines()
     assert other.returncode == 0
     for recipe in recipes:  # trained by exactly one of them
