@@ -4,6 +4,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip --disable-pip-version-check
 CANDIDATES := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11 python)
 # a worker of one thread more than cores: some always wait, for a kernel, a browser or a training in another worker;
 # one that dies, or hangs (pyproject.toml), ends the run, and the test it was in is named
@@ -57,9 +58,9 @@ lint: $(READY)  ## check the style of code and notebooks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-lock:  ## renew requirements.lock from pyproject.toml (needs uv)
-	uv lock --quiet --fork-strategy fewest
-	@new=$$(uv export --frozen --all-extras --no-hashes --no-emit-project --no-annotate --no-header) && \
+lock: $(READY)  ## renew requirements.lock from pyproject.toml
+	$(BIN)/uv lock --quiet --fork-strategy fewest
+	@new=$$($(BIN)/uv export --frozen --all-extras --no-hashes --no-emit-project --no-annotate --no-header) && \
 	{ head -1 requirements.lock; echo "$$new"; } > uv.lock && mv uv.lock requirements.lock
 
 clean:  ## remove what the runs of notebooks and tests left; not .venv, not data/
@@ -74,7 +75,10 @@ $(READY): pyproject.toml requirements.lock
 	exit 1; fi; \
 	echo "Setting up $(VENV) with $$("$$python" --version); 6 GB with PyTorch, a few minutes"; \
 	"$$python" -m venv --clear $(VENV); }
-	$(BIN)/python -m pip install --disable-pip-version-check --no-compile -c requirements.lock -e '.[dev]'
+	@# uv installs in a fifth of pip's time, but knows nothing of a package index set in pip's configuration
+	{ $(PIP) install --quiet -c requirements.lock uv && \
+	$(BIN)/uv pip install --python $(BIN)/python -c requirements.lock -e '.[dev]'; } || \
+	$(PIP) install --no-compile -c requirements.lock -e '.[dev]'
 	@# for one check of jsonschema's, optional and unused here, each of Jupyter's programs would start 4 s later
-	$(BIN)/python -m pip uninstall --disable-pip-version-check --quiet --yes rfc3987-syntax
+	$(PIP) uninstall --quiet --yes rfc3987-syntax
 	@touch $@
