@@ -256,6 +256,7 @@ def _resume(run: Run, network: nn.Module, optimizer, device: torch.device) -> di
         freeze(network, optimizer)
     network.load_state_dict(saved.pop("network"))
     optimizer.load_state_dict(saved.pop("optimizer"))
+    _list_epochs(run, saved)  # the last one may be missing
     return {"commits": [], **saved}
 
 
@@ -267,11 +268,14 @@ def _keep(run: Run, network: nn.Module, optimizer, state: dict[str, Any]) -> Non
         state["best"], state["best_epoch"] = value, row["epoch"]
         weights = network.frozen_state_dict() if isinstance(network, WeightMapped) else network.state_dict()
         save_weights(run.folder / "best.safetensors", weights)
+    with write_whole(run.folder / "resume.pt") as part:  # what counts: killed before it, the epoch is run again
+        torch.save({**state, "network": network.state_dict(), "optimizer": optimizer.state_dict()}, part)
+    _list_epochs(run, state)  # so that no epoch that is listed is ever run again
+
+
+def _list_epochs(run: Run, state: dict[str, Any]) -> None:
     with write_whole(run.folder / "history.csv") as part:
         pd.DataFrame(state["history"]).to_csv(part, index=False)
-    # the resume state counts, so it is last: killed before it, the epoch is run again, on a CPU to the same bits
-    with write_whole(run.folder / "resume.pt") as part:
-        torch.save({**state, "network": network.state_dict(), "optimizer": optimizer.state_dict()}, part)
 
 
 @torch.no_grad()

@@ -110,7 +110,7 @@ def test_killed_in_the_middle_it_ends_at_the_same_numbers(unbroken, tmp_path):
 
 @pytest.mark.parametrize(("writer", "call"), [("save_weights", 1), *(("write_whole", n) for n in (2, 3, 6, 7))])
 def test_stopped_while_writing_it_ends_at_the_same_numbers(unbroken, tmp_path, monkeypatch, writer, call):
-    """Stopped at the first weights, or at any file of any epoch: it goes on, and nothing is half-written."""
+    """Stopped at the first weights, or at any file of any epoch: it goes on, nothing is half-written or done twice."""
     calls, original = [], getattr(FIT_MODULE, writer)
 
     def stops(*arguments):
@@ -123,8 +123,12 @@ def test_stopped_while_writing_it_ends_at_the_same_numbers(unbroken, tmp_path, m
         patched.setattr(FIT_MODULE, writer, stops)
         fit(SHORT, "cpu", progress=False, runs=tmp_path)
     assert len(calls) == call
-    run = fit(SHORT, "cpu", progress=False, runs=tmp_path)
+    run = Run.of(SHORT, tmp_path)
+    listed = run.history if run.epochs_done else None
+    fit(SHORT, "cpu", progress=False, runs=tmp_path)
     assert numbers(run) == numbers(unbroken)
+    if listed is not None:  # none of these was trained again: their seconds are the same
+        pd.testing.assert_frame_equal(run.history.head(len(listed)), listed)
     assert [path.name for path in run.folder.iterdir() if path.name.startswith(".")] == [".lock"]
 
 
