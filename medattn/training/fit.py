@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -26,7 +25,8 @@ from medattn.evaluation.metrics import score
 from medattn.paths import held, write_whole
 from medattn.training.cut_off import freeze, learns_map, parameter_groups
 from medattn.training.recipe import OPTIMIZERS, PRECISIONS, Recipe
-from medattn.training.runs import Run, build_from, provenance, save_map, save_predictions, save_weights
+from medattn.training.runs import Run, build_from, provenance, save_map, save_predictions
+from medattn.training.state import keep, resume
 
 EVALUATION_BATCH = 256
 COMPILED_FROM = 2_000  # steps on a CPU: what compiling the attention costs is won back by then (notebook 18)
@@ -113,7 +113,7 @@ def _train_and_test(run: Run, device: torch.device, progress: bool) -> None:
     if recipe.channels_last:
         network = network.to(memory_format=torch.channels_last)
     optimizer = OPTIMIZERS[recipe.optimizer](parameter_groups(network), recipe)
-    state = _resume(run, network, optimizer, device)
+    state = resume(run, network, optimizer, device)
     if origin["commit"] not in state["commits"]:
         state["commits"].append(origin["commit"])
     steps = -(-len(data.train) // recipe.batch_size)
@@ -142,7 +142,7 @@ def _train_and_test(run: Run, device: torch.device, progress: bool) -> None:
                 save_map(run.folder, epoch, network.weight_map())
             row["seconds"] = round(time.perf_counter() - started, 3)
             state["history"].append(row)
-            _keep(run, network, optimizer, state)
+            keep(run, network, optimizer, state)
             bar.set_postfix(loss=f"{row['train_loss']:.3f}", val=f"{row['val_accuracy']:.3f}", refresh=False)
     _test(run, network, data, state, origin)
 
@@ -245,37 +245,6 @@ def _test(run: Run, network: nn.Module, data: Dataset, state: dict[str, Any], or
     with write_whole(run.folder / "result.json") as part:
         part.write_text(json.dumps(result, indent=1) + "\n")
     (run.folder / "resume.pt").unlink(missing_ok=True)
-
-
-def _resume(run: Run, network: nn.Module, optimizer, device: torch.device) -> dict[str, Any]:
-    path = run.folder / "resume.pt"
-    if not path.exists():
-        return {"history": [], "best": None, "best_epoch": None, "commits": []}
-    saved = torch.load(path, map_location=device, weights_only=True)
-    if "source.map" in saved["network"]:
-        freeze(network, optimizer)
-    network.load_state_dict(saved.pop("network"))
-    optimizer.load_state_dict(saved.pop("optimizer"))
-    _list_epochs(run, saved)  # the last one may be missing
-    return {"commits": [], **saved}
-
-
-def _keep(run: Run, network: nn.Module, optimizer, state: dict[str, Any]) -> None:
-    row, select = state["history"][-1], run.recipe.select
-    value = {"last": row["epoch"], "loss": -row["val_loss"]}.get(select, row.get(f"val_{select}"))
-    best = state["best"]
-    if best is None or np.isnan(best) or value > best:  # the earliest of equals; a nan is never better
-        state["best"], state["best_epoch"] = value, row["epoch"]
-        weights = network.frozen_state_dict() if isinstance(network, WeightMapped) else network.state_dict()
-        save_weights(run.folder / "best.safetensors", weights)
-    with write_whole(run.folder / "resume.pt") as part:  # what counts: killed before it, the epoch is run again
-        torch.save({**state, "network": network.state_dict(), "optimizer": optimizer.state_dict()}, part)
-    _list_epochs(run, state)  # so that no epoch that is listed is ever run again
-
-
-def _list_epochs(run: Run, state: dict[str, Any]) -> None:
-    with write_whole(run.folder / "history.csv") as part:
-        pd.DataFrame(state["history"]).to_csv(part, index=False)
 
 
 @torch.no_grad()

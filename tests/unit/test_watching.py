@@ -60,13 +60,13 @@ def test_an_interrupted_run_is_watched_on_and_an_error_said(tmp_path, monkeypatc
     run = Run.of(RECIPE, tmp_path)
     _, caption = controls.watch(run).children
     module = __import__("medattn.training.fit", fromlist=["fit"])
-    keep, error = module._keep, KeyboardInterrupt
+    keep, error = module.keep, KeyboardInterrupt
 
     def interrupted(*arguments):
         keep(*arguments)
         raise error("on purpose")
 
-    monkeypatch.setattr(module, "_keep", interrupted)
+    monkeypatch.setattr(module, "keep", interrupted)
     with pytest.raises(KeyboardInterrupt):
         fit(RECIPE, progress=False, runs=tmp_path)
     until(lambda: caption.value.startswith("1 of 3"))
@@ -75,7 +75,7 @@ def test_an_interrupted_run_is_watched_on_and_an_error_said(tmp_path, monkeypatc
         fit(RECIPE, progress=False, runs=tmp_path)
     until(lambda: "2 of 3" in caption.value and "error: ArithmeticError: on purpose" in caption.value)
     assert len(watchers()) == 1
-    monkeypatch.setattr(module, "_keep", keep)
+    monkeypatch.setattr(module, "keep", keep)
     fit(RECIPE, progress=False, runs=tmp_path)
     until(lambda: "Finished" in caption.value and not watchers())
 
