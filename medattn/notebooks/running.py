@@ -1,8 +1,9 @@
 """Run a notebook from its first cell to its last, under limits, and say plainly what came of it.
 
 A run is finished when papermill says so *and* the last code cell shows a result: after a killed kernel its
-metadata still calls every cell completed. One run in 200 with widgets stalls for ever (nbclient#312), so
-a run with the default parameters has a limit and is tried twice.
+metadata still calls every cell completed. One run in 200 with widgets stalled for ever (nbclient#312) until
+`execute.look_after_sending`; should one stall all the same, a run with the default parameters has a limit and is
+tried twice.
 """
 
 import json

@@ -1,5 +1,6 @@
 """Running and refreshing notebooks, on small ones made here."""
 
+import asyncio
 import json
 import signal
 import subprocess
@@ -10,9 +11,12 @@ from pathlib import Path
 import nbformat
 import psutil
 import pytest
+import zmq.asyncio
+from jupyter_client.channels import AsyncZMQSocketChannel
+from jupyter_client.session import Session
 
 from medattn import cli, paths
-from medattn.notebooks import NotebookFailed, all_notebooks, find_notebook, refresh, run
+from medattn.notebooks import NotebookFailed, all_notebooks, execute, find_notebook, refresh, run
 
 PARAMETERS = "epochs: int = 3  # the paper: 150\nscales: tuple[int, ...] = (1, 2)  # of the pyramid"
 SLEEP = "import subprocess, time\nsubprocess.Popen(['sleep', '977'])\ntime.sleep(977)"
@@ -174,3 +178,27 @@ def test_nbval_sees_a_changed_output(tmp_path):
 
 def test_the_checkout_is_found():
     assert Path(__file__).resolve().parents[2] == paths.ROOT
+
+
+def test_an_answer_that_comes_while_a_widget_is_told_is_not_missed(monkeypatch):
+    """A cell's answer is waited for on the socket on which an Output widget's content is sent to the kernel."""
+    monkeypatch.setattr(AsyncZMQSocketChannel, "send", AsyncZMQSocketChannel.send)  # what it was comes back
+    execute.look_after_sending()
+
+    async def answers(channel, kernel, session):
+        for _ in range(3):
+            waiting = asyncio.create_task(channel.get_msg(timeout=None))
+            await asyncio.sleep(0.2)  # it waits now
+            session.send(kernel, "execute_reply")
+            time.sleep(0.2)  # the answer is there, and the loop has not looked yet
+            channel.send(session.msg("comm_msg"))
+            assert (await asyncio.wait_for(waiting, 10))["msg_type"] == "execute_reply"
+
+    with (
+        zmq.asyncio.Context() as context,
+        zmq.Context.shadow(context).socket(zmq.DEALER) as kernel,
+        context.socket(zmq.DEALER) as client,
+    ):
+        client.connect(f"tcp://127.0.0.1:{kernel.bind_to_random_port('tcp://127.0.0.1')}")
+        session = Session(key=b"key")
+        asyncio.run(answers(AsyncZMQSocketChannel(client, session), kernel, session))
