@@ -31,6 +31,9 @@ def main(words: list[str] | None = None) -> int:
         return asked.command(asked)
     except KeyboardInterrupt:
         return _end(130, f"interrupted; {GO_ON}" if asked.command in (run, train, sweep) else "interrupted")
+    except BrokenPipeError:  # `medattn runs | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more is flushed into it
+        return 0
     except (ValueError, OSError) as error:
         return _end(2, str(error))
     except (ArithmeticError, MemoryError) as error:  # a training that diverged, or does not fit
@@ -47,7 +50,7 @@ def run(asked: argparse.Namespace) -> int:
         raise ValueError("--all runs every notebook with its defaults; name a notebook for -p and --paper")
     if not asked.all and not asked.notebook:
         raise ValueError(f"which notebook? There are {_names()}; or --all")
-    chosen = notebooks.all_notebooks() if asked.all else [notebooks.find_notebook(n) for n in asked.notebook]
+    chosen = _notebooks([] if asked.all else asked.notebook)
     given = dict(_pair(text) for text in asked.p)
     values = {n: notebooks.settings(n, given, asked.paper) for n in chosen}  # all, before the first runs
 
@@ -62,7 +65,7 @@ def refresh(asked: argparse.Namespace) -> int:
     """Execute and normalise the committed notebooks."""
     from medattn import notebooks
 
-    chosen = [notebooks.find_notebook(n) for n in asked.notebook] or notebooks.all_notebooks()
+    chosen = _notebooks(asked.notebook)
     for notebook in chosen:
         notebooks.read_parameters(notebook)
     with notebooks.fresh_folders() as environment:
@@ -130,8 +133,8 @@ def runs(asked: argparse.Namespace) -> int:
     from medattn.training.recorded import record_named
 
     if asked.action == "record":
-        for name in record_named(asked.run):
-            print(f"recorded {name}")
+        recorded = record_named(asked.run)
+        print("\n".join(f"recorded {name}" for name in recorded) or f"no finished run in {paths.runs_folder()}")
         return 0
     _print_runs(list_runs())
     return 0
@@ -161,6 +164,16 @@ def lab(asked: argparse.Namespace) -> int:
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         words.append("--allow-root")  # in a container everybody is root
     os.execv(sys.executable, [*words, *asked.further])
+
+
+def _notebooks(names: list[str]) -> list:
+    """Find notebooks by name; without names, all."""
+    from medattn.notebooks import all_notebooks, find_notebook
+
+    found = [find_notebook(name) for name in names] or all_notebooks()
+    if not found:
+        raise ValueError(f"there are no notebooks in {paths.ROOT / 'notebooks'}: they are in the repository")
+    return found
 
 
 def _each(chosen: list, one: Callable) -> int:

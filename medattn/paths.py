@@ -1,7 +1,7 @@
 """Where things lie, and how a file is written: whole, or not at all, and by one process at a time."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
@@ -59,14 +59,22 @@ class Busy(Exception):
 
 
 @contextmanager
-def held(folder: Path, wait: bool = True) -> Iterator[None]:
-    """Hold a folder for this process; another that wants it waits, or gets Busy.
+def held(folder: Path, wait: bool = True, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+    """Hold a folder for this process; another that wants it waits, or gets Busy. `waiting` is called before a wait.
 
     The operating system lets go of what a killed process held. On a network drive the drive must know `flock`.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
     try:
-        with FileLock(folder / ".lock", timeout=-1 if wait else 0):
-            yield
+        lock.acquire(timeout=0)
     except Timeout:
-        raise Busy(f"{folder} is held by another process") from None
+        if not wait:
+            raise Busy(f"{folder} is held by another process") from None
+        if waiting:
+            waiting()
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

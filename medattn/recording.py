@@ -103,6 +103,11 @@ def record(network: nn.Module, contexts: bool = True) -> Iterator[dict[str, Reco
             hook.remove()
         for module, fused in compiled:
             module._compiled_call_impl = fused
+    if not kept:
+        raise ValueError(
+            "nothing was recorded: run the network within the block, and if it is compiled as a whole (torch.compile, "
+            "network.compile()), which runs no hooks, the network before compiling"
+        )
     for (name, what), batches in kept.items():
         setattr(seen[name], what, torch.cat(batches))
 

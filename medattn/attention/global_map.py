@@ -116,7 +116,12 @@ class WeightMapped(nn.Module):
 
     def forward(self, images: Tensor, weight_map: Tensor | None = None) -> Tensor:
         """Classify images (N, C, H, W); a map that was computed before can be given."""
-        return self.image_cnn(images * (self.source() if weight_map is None else weight_map))
+        weight_map = self.source() if weight_map is None else weight_map
+        if images.shape[2:] != weight_map.shape[2:]:
+            raise ValueError(
+                f"images {tuple(images.shape)} must have the size of the weight map, {tuple(weight_map.shape[2:])} px"
+            )
+        return self.image_cnn(images * weight_map)
 
     def weight_map(self) -> Tensor:
         """Give the map M (1, 1, H, W)."""

@@ -87,6 +87,8 @@ def output_shapes(network: nn.Module, names: Iterable[str], in_channels: int, si
     shapes: dict[str, torch.Size] = {}
 
     def keep(name: str, output: object) -> None:
+        if name in shapes:
+            raise ValueError(f"{name} is run more than once in a pass: choose a place that is run once")
         if isinstance(output, torch.Tensor):
             shapes[name] = output.shape
 
@@ -94,8 +96,15 @@ def output_shapes(network: nn.Module, names: Iterable[str], in_channels: int, si
         if name.startswith(prefix):
             module = on_meta.get_submodule(name.removeprefix(prefix))
             module.register_forward_hook(lambda _module, _inputs, output, name=name: keep(name, output))
-    with torch.no_grad():
-        on_meta(torch.empty(1, in_channels, *height_width(size), device="meta"))
+    image = torch.empty(1, in_channels, *height_width(size), device="meta")
+    try:
+        with torch.no_grad():
+            on_meta(image)
+    except RuntimeError as error:
+        raise ValueError(
+            f"{type(inner).__name__} does not take an image {tuple(image.shape)}: {str(error).splitlines()[0]}. "
+            "Say another size or in_channels; of a detector, give the backbone"
+        ) from error
     return shapes
 
 
@@ -113,8 +122,12 @@ def _named(network: nn.Module, where: str | type | Iterable[str] | None) -> list
         if not names:
             raise ValueError(f"where={where.__name__}: {type(network).__name__} has no such module")
         return names
+    if isinstance(where, nn.Module):
+        raise ValueError(f"where is a module ({type(where).__name__}): say its name, or the type")
     names = [where] if isinstance(where, str) else list(where)
-    known = dict(network.named_modules())
+    if not names:
+        raise ValueError("where names no module: leave it out for every residual block, or say names or a type")
+    known = dict(network.named_modules(remove_duplicate=False))
     for name in names:
         if name not in known or name == "":
             raise ValueError(f"where={name!r} is no module of {type(network).__name__}; see network.named_modules()")
@@ -166,12 +179,14 @@ def insert_attention(
         modules[place] = _built(name, place, shape, options)
     for place, attention in sorted(modules.items(), key=lambda item: -item[0].count(".")):  # the innermost first
         module = network.get_submodule(place)
+        same = [name for name, other in network.named_modules(remove_duplicate=False) if other is module]
         reference = next(module.parameters(), next(network.parameters()))
         attention.to(reference.device, reference.dtype).train(network.training)
-        parent, _, child = place.rpartition(".")
         attended = Attended(module, attention, name, shapes[place])
         attended.training = network.training  # the module keeps its own mode: a frozen norm stays frozen
-        setattr(network.get_submodule(parent), child, attended)
+        for each in same:  # whatever name the forward pass calls it by
+            parent, _, child = each.rpartition(".")
+            setattr(network.get_submodule(parent), child, attended)
     return attention_sites(network)
 
 

@@ -32,13 +32,18 @@ class PixelRepresentation(nn.Module):
         kept_bytes: int = KEPT_BYTES,
     ):
         super().__init__()
+        if not isinstance(images, Tensor):
+            raise ValueError(f"images are {type(images).__name__} and must be a tensor: torch.from_numpy(images)")
         if images.ndim != 4 or len(images) == 0 or not (images.dtype == torch.uint8 or images.is_floating_point()):
             raise ValueError(
                 f"images {images.dtype} {tuple(images.shape)} must be uint8 or floats (N, C, H, W), N >= 1"
             )
         n, channels, height, width = images.shape
-        if len(mean) not in (1, channels) or len(std) != len(mean):
-            raise ValueError(f"mean={mean} and std={std} must have one value, or one for each of {channels} channels")
+        mean, std = (tuple(v) if isinstance(v, tuple | list) else (v,) for v in (mean, std))
+        if len(mean) not in (1, channels) or len(std) != len(mean) or not all(value > 0 for value in std):
+            raise ValueError(
+                f"mean={mean} and std={std} must have one value, or one for each of {channels} channels; std above 0"
+            )
         self.n_images, self.channels, self.size = n, channels, (height, width)
         full = 255.0 if images.dtype == torch.uint8 else 1.0
         exact = torch.promote_types(images.dtype, torch.float32)

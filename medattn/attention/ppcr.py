@@ -12,6 +12,8 @@ Differs from the paper:
 - The normalisations of Table 4 carry no learned scale and shift: the paper names none for PN, and W follows.
 """
 
+from operator import index
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -22,8 +24,11 @@ Size = int | tuple[int, int]
 
 def height_width(size: Size) -> tuple[int, int]:
     """Give (H, W) of a size said as a square's side or as (H, W), in pixels."""
-    pair = (size, size) if isinstance(size, int) else tuple(size)
-    if len(pair) != 2 or not all(isinstance(side, int) and side >= 1 for side in pair):
+    try:
+        pair = tuple(map(index, size)) if isinstance(size, list | tuple) else (index(size),) * 2
+    except TypeError:  # of another kind
+        pair = ()
+    if len(pair) != 2 or min(pair) < 1 or isinstance(size, bool):
         raise ValueError(f"size={size!r} is neither a side nor (H, W) in whole pixels, 1 or more")
     return pair
 
@@ -37,7 +42,9 @@ class CrossChannelPyramidPooling(nn.Module):
 
     def __init__(self, channels: int, scales: tuple[int, ...] = (1, 2, 4)):
         super().__init__()
-        scales = tuple(scales)
+        scales = tuple(scales) if isinstance(scales, list | tuple) else (scales,)
+        if isinstance(channels, bool) or not hasattr(channels, "__index__") or channels < 1:
+            raise ValueError(f"channels={channels!r} must be a whole number, 1 or more")
         if not scales or any(not isinstance(s, int) or s < 1 for s in scales) or len(set(scales)) < len(scales):
             raise ValueError(f"scales={scales} must be different whole numbers of groups, 1 or more each")
         finest = max(scales)
@@ -73,6 +80,8 @@ class PixelNorm(nn.Module):
 
     def __init__(self, eps: float = 1e-5):
         super().__init__()
+        if not eps >= 0:
+            raise ValueError(f"eps={eps} must be 0 or more")
         self.eps = eps  # xi of Eq. (4), inside the root
 
     def forward(self, contexts: Tensor) -> Tensor:
@@ -137,15 +146,25 @@ class PPCR(nn.Module):
         self.integrate = PixelContextIntegration(self.pool.n_contexts, self.size, init)
 
     def forward(self, x: Tensor) -> Tensor:
-        if tuple(x.shape[1:]) != (self.channels, *self.size):
-            raise ValueError(
-                f"PPCR was declared for (N, {self.channels}, {self.size[0]}, {self.size[1]}) and was given "
-                f"{tuple(x.shape)}; its weights belong to pixel positions: build it for the other size, or call "
-                "resize_weights(size); for a whole network resize_attention(network, size)"
-            )
-        with torch.autocast(x.device.type, enabled=False):  # float32 from the contexts to the gate
+        if tuple(x.shape[1:]) != (self.channels, *self.size) or not x.is_floating_point():
+            raise ValueError(self._misfit(x))
+        device = "cpu" if x.is_meta else x.device.type  # autocast knows no meta device
+        with torch.autocast(device, enabled=False):  # float32 from the contexts to the gate
             gate = self.integrate(self.norm(self.pool(x)))  # G: (N, 1, H, W)
         return gate.to(x.dtype) * x  # Eq. (7)
+
+    def _misfit(self, x: Tensor) -> str:
+        declared = f"PPCR was declared for (N, {self.channels}, {self.size[0]}, {self.size[1]}) and was given "
+        if not x.is_floating_point():
+            return f"PPCR takes features in floating point and was given {x.dtype} {tuple(x.shape)}"
+        if x.ndim != 4:
+            return f"{declared}{tuple(x.shape)}: a batch of feature maps has four dimensions"
+        if x.shape[1] != self.channels:
+            return f"{declared}{tuple(x.shape)}: build it for {x.shape[1]} channels"
+        return (
+            f"{declared}{tuple(x.shape)}; its weights belong to pixel positions: build it for the other size, or call "
+            "resize_weights(size); for a whole network resize_attention(network, size)"
+        )
 
     @torch.no_grad()
     def resize_weights(self, size: Size) -> None:

@@ -36,8 +36,11 @@ _TO_YIQ = ((0.299, 0.587, 0.114), (0.596, -0.274, -0.322), (0.211, -0.523, 0.312
 def to_float(images: Tensor, normalise: str) -> Tensor:
     """Give uint8 images (N, C, H, W) as float32, scaled to 0..1 and normalised by a name of NORMALISE.
 
-    One-channel images take the mean of the three channels' values. Raises ValueError for an unknown name.
+    One-channel images take the mean of the three channels' values. Raises ValueError for an unknown name, and for
+    images of another type, which may have been scaled already.
     """
+    if images.dtype != torch.uint8:
+        raise ValueError(f"images are {images.dtype} and must be uint8, 0 to 255, (N, C, H, W)")
     mean, std = _statistics(normalise, images.shape[1], images.device)
     return images.float().div_(255).sub_(mean).div_(std)
 

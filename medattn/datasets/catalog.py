@@ -1,7 +1,7 @@
 """Every data set by its name: how it is loaded, what it is, whether it is here and where to get it."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
@@ -186,9 +186,8 @@ def load_dataset(name: str, size: int = 28, **options) -> Dataset:
     elif name in DATASETS:
         load = DATASETS[name].load
     else:
-        near = get_close_matches(name, DATASETS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"name={name!r} is not one of {', '.join(DATASETS)}, {NPZ}PATH or {FOLDER}PATH{hint}")
+        known = f"{', '.join(DATASETS)}, {NPZ}PATH or {FOLDER}PATH"
+        raise ValueError(f"name={name!r} is not one of {known}{_near(name, DATASETS)}")
     known = list(inspect.signature(load).parameters)[1:]  # after the size
     for option, value in options.items():
         if option not in known:
@@ -196,12 +195,22 @@ def load_dataset(name: str, size: int = 28, **options) -> Dataset:
     return load(size, **options)
 
 
+def _near(name: str, names: Iterable[str]) -> str:
+    near = get_close_matches(name, names, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
 def download(name: str, size: int = 28) -> Path:
     """Get a set of MedMNIST at this size, or cifar10 or cifar100; give its place. Nothing is done when it is there.
 
     Raises ConnectionError when it cannot be fetched, ValueError for another name or size and for a wrong checksum.
     """
-    return cifar.download(name) if name in cifar.SETS else medmnist.download(name, size)
+    if name in cifar.SETS:
+        return cifar.download(name)
+    if name in medmnist.NAMES:
+        return medmnist.download(name, size)
+    there = (*medmnist.NAMES, *cifar.SETS)
+    raise ValueError(f"name={name!r} cannot be downloaded; there are {', '.join(there)}{_near(name.lower(), there)}")
 
 
 def catalog() -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """What every data set becomes: uint8 tensors in memory, in three splits, with lesion masks where there are any."""
 
 from dataclasses import dataclass, replace
+from hashlib import sha256
 
 import torch
 from torch import Tensor
@@ -72,6 +73,15 @@ class Dataset:
                 )
         if self.region is not None and (self.region.dtype != torch.bool or self.region.shape != shape[1:]):
             raise ValueError(f"region {_say(self.region)} must be bool {shape[1:]}")
+
+    def fingerprint(self) -> str:
+        """Give a hash of all images and labels, split by split."""
+        digest = sha256()
+        for split in (self.train, self.val, self.test):
+            for values in (split.images, split.labels):
+                digest.update(repr(tuple(values.shape)).encode())
+                digest.update(values.cpu().contiguous().numpy())
+        return digest.hexdigest()
 
     @property
     def n_classes(self) -> int:

@@ -24,6 +24,7 @@ from medattn.datasets.tables import one_label_each, read_table
 from medattn.paths import data_folder
 
 SPLITS = ("train", "val", "test")
+SPLIT_LIKE = {*SPLITS, "training", "valid", "validation", "testing"}  # in whatever case
 TABLE = "labels.csv"
 LAYOUT = f"""A folder of images ({", ".join(suffix[1:] for suffix in SUFFIXES)}) has one of three forms:
   CLASS/image.png, a folder for each class
@@ -104,6 +105,9 @@ def _from_folders(files: dict[str, Path], problems: Problems) -> _Listed:
     if not split:  # a class may be called train, but has no folders in it
         nested = dict.fromkeys(image.split("/")[0] for image in files if image.count("/") > 1)
         problems.add("folders of a split, of which train and test must be there", *(n for n in nested if n in SPLITS))
+        likely = [n for n in nested if n not in SPLITS and n.lower() in SPLIT_LIKE]
+        if len(likely) > 1:  # one may be a class with folders
+            problems.add(f"folders that look like splits, which are called {', '.join(SPLITS)}", *likely)
     labels, splits = {}, {}
     for image in files:
         *above, label = image.split("/")[: 1 + split]

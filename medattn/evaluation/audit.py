@@ -86,8 +86,9 @@ def _half_even(k, n, whole: int):
 
 
 def _sizes(sizes: Iterable[int]) -> np.ndarray:
-    checked = np.array(list(sizes), dtype=np.int64)
-    if not len(checked) or checked.min() < 1:
+    given = np.array(list(sizes))
+    checked = given.astype(np.int64) if given.dtype.kind in "iuf" else given[:0]
+    if not len(checked) or checked.min() < 1 or (checked != given).any():
         raise ValueError(f"sizes={sizes!r}: numbers of images, 1 or more, are expected")
     return checked
 
@@ -135,8 +136,8 @@ def misfits(cells: Iterable | Column, n: int) -> pd.DataFrame:
     it is one of two common ones: cut off instead of rounded, or rounded to a decimal less and filled with a zero.
     """
     printed = column(cells)
-    if n < 1:
-        raise ValueError(f"n={n}: a number of images, 1 or more, is expected")
+    if isinstance(n, str) or n < 1 or n != int(n):
+        raise ValueError(f"n={n!r}: a number of images, 1 or more, is expected")
     k = _half_up(printed.units, printed.whole, n)
     would, cut = _half_up(k, n, printed.whole), k * printed.whole // n
     coarser = 10 * _half_up(k, n, printed.whole // 10) if printed.decimals else cut
@@ -330,7 +331,8 @@ def audit(
     groups = table.groupby(by, sort=False) if by else [(("all",), table)]
     groups = {" ".join(map(str, key)): group for key, group in groups}
     if isinstance(n, Mapping) and not n.keys() <= groups.keys():
-        raise ValueError(f"n names {', '.join(sorted(n.keys() - groups.keys()))}; the groups are {', '.join(groups)}")
+        unknown = ", ".join(map(repr, n.keys() - groups.keys()))
+        raise ValueError(f"n names {unknown}; the groups are {', '.join(map(repr, groups))}")
     tried, rows = _sizes(sizes), {}
     for group_name, group in groups.items():
         known = n.get(group_name) if isinstance(n, Mapping) else n

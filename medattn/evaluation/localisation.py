@@ -23,7 +23,7 @@ def pointing_game(maps: Tensor, masks: Tensor, tolerance: int = 0) -> Tensor:
     _check(maps, masks)
     masks = widened(masks, tolerance)
     highest = maps == maps.amax((1, 2), keepdim=True)
-    on_mask = (highest & masks.bool()).sum((1, 2))
+    on_mask = (highest & masks).sum((1, 2))
     return on_mask * 2 > highest.sum((1, 2))
 
 
@@ -43,7 +43,7 @@ def pixel_auc(maps: Tensor, masks: Tensor, within: Tensor | None = None) -> Tens
     """
     _check(maps, masks)
     chosen = torch.ones_like(masks[0]) if within is None else within
-    values, on_mask = maps[:, chosen].double(), masks[:, chosen].bool()
+    values, on_mask = maps[:, chosen].double(), masks[:, chosen]
     areas = []
     for value, on in zip(values, on_mask, strict=True):
         beside = value[~on].sort().values
@@ -69,7 +69,7 @@ def relevance_rank(maps: Tensor, masks: Tensor) -> Tensor:
     for the same part.
     """
     _check(maps, masks)
-    values, on_mask = maps.flatten(1), masks.flatten(1).bool()
+    values, on_mask = maps.flatten(1), masks.flatten(1)
     k = on_mask.sum(1)
     edge = values.sort(1, descending=True).values.gather(1, (k - 1).clamp(min=0)[:, None])
     above, equal = values > edge, values == edge
@@ -142,3 +142,7 @@ def widened(masks: Tensor, by: int) -> Tensor:
 def _check(maps: Tensor, masks: Tensor) -> None:
     if maps.shape != masks.shape or maps.ndim != 3:
         raise ValueError(f"maps {tuple(maps.shape)} and masks {tuple(masks.shape)} must both be (N, H, W)")
+    if masks.dtype != torch.bool:
+        raise ValueError(f"masks are {masks.dtype} and must be bool: masks > 0, say")
+    if not maps.isfinite().all():
+        raise ValueError("maps hold values that are not finite, which have no order")

@@ -114,19 +114,19 @@ def confusion_matrix(confusion: np.ndarray, classes: Sequence[str]) -> Figure:
 
 
 def beside_the_paper(table: pd.DataFrame) -> Figure:
-    """Recorded accuracies, a dot a seed, beside the paper's printed figure.
+    """Recorded accuracies, a marker a run, beside the paper's printed figure; a panel a data set.
 
-    `table` has a row per printed or recorded accuracy in 0..100: dataset, method, accuracy, source ("paper", "ours").
+    `table` has a row per printed or recorded accuracy in 0..100: dataset, method, accuracy, source ("paper" for what is
+    printed, else the name of a kind of run, three at most).
     """
-    datasets = list(dict.fromkeys(table["dataset"]))
-    methods = list(dict.fromkeys(table["method"]))
+    datasets, methods, sources = (list(dict.fromkeys(table[name])) for name in ("dataset", "method", "source"))
+    kinds = [source for source in sources if source != "paper"]
+    looks = {"paper": ("D", PALETTE[1])} | dict(zip(kinds, zip("os^", PALETTE[::2], strict=False), strict=False))
     figure, axes = new(1, len(datasets), 1.4 + 0.55 * len(methods), sharey=True)
     for place, dataset in zip(axes[0], datasets, strict=True):
-        for source, marker, colour, shift in (
-            ("paper", "D", PALETTE[1], -0.14),
-            ("ours", "o", PALETTE[0], 0.14),
-        ):
+        for k, (source, (marker, colour)) in enumerate(looks.items()):
             rows = table[(table["dataset"] == dataset) & (table["source"] == source)]
+            shift = 0.28 * (k - (len(looks) - 1) / 2)
             height = [methods.index(method) + shift for method in rows["method"]]
             place.scatter(rows["accuracy"], height, marker=marker, color=colour, label=source, alpha=0.8, zorder=3)
         place.set_yticks(range(len(methods)), methods)
@@ -134,7 +134,8 @@ def beside_the_paper(table: pd.DataFrame) -> Figure:
         place.set_xlabel("test accuracy, %")
         place.set_title(dataset)
         place.grid(axis="x", alpha=0.3)
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+    handles = axes[0, 0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=len(looks), frameon=False)
     return figure
 
 

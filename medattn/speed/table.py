@@ -13,7 +13,7 @@ import torch
 
 from medattn.paths import results_folder
 from medattn.speed import importing, loop, maps, ppcr, workers
-from medattn.training.runs import provenance
+from medattn.training.provenance import provenance
 
 
 class Reach(NamedTuple):

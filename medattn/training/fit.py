@@ -6,9 +6,11 @@ a CPU with as many threads, and on a GPU where all of the network's operations a
 """
 
 import json
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,8 +26,9 @@ from medattn.datasets.augment import AUGMENT, to_float
 from medattn.evaluation.metrics import score
 from medattn.paths import held, write_whole
 from medattn.training.cut_off import freeze, learns_map, parameter_groups
+from medattn.training.provenance import provenance
 from medattn.training.recipe import OPTIMIZERS, PRECISIONS, Recipe
-from medattn.training.runs import Run, build_from, provenance, save_map, save_predictions
+from medattn.training.runs import Run, build_from, save_map, save_predictions, undamaged
 from medattn.training.state import keep, resume
 
 EVALUATION_BATCH = 256
@@ -66,10 +69,13 @@ def train_unless_finished(run: Run, device: str | torch.device | None, progress:
         raise ValueError(f"{run.folder} holds a run of another recipe; move it away to train this one")
     if run.finished:
         return False
-    with held(run.folder, wait):
+    waiting = partial(print, f"another process trains {run.folder.name}: waiting for it", file=sys.stderr, flush=True)
+    with held(run.folder, wait, waiting if progress else None):
         if run.finished:  # by another process, meanwhile
             return False
         device = torch.device(device) if device else best_device()
+        with write_whole(run.folder / "recipe.yaml") as part:
+            part.write_text(run.recipe.to_yaml())
         with run.failing(), _memory_explained(run.recipe), _reproducible():
             _train_and_test(run, device, progress)
     return True
@@ -102,18 +108,16 @@ def _memory_explained(recipe: Recipe) -> Iterator[None]:
 
 
 def _train_and_test(run: Run, device: torch.device, progress: bool) -> None:
-    recipe, data, origin = run.recipe, run.dataset().to(device), provenance(device)
+    recipe, data, origin = run.recipe, run.dataset(), provenance(device)
+    known_by, data = data.fingerprint(), data.to(device)
     if not len(data.val) and recipe.select != "last":
         raise ValueError(f"{recipe.dataset} has no validation images to select an epoch by: say select='last'")
-    with write_whole(run.folder / "recipe.yaml") as part:
-        part.write_text(recipe.to_yaml())
-
     with seeded(recipe.seed, 0, device):
         network = build_from(recipe, data.n_classes, data.channels, data.train.images, run.folder.parent).to(device)
     if recipe.channels_last:
         network = network.to(memory_format=torch.channels_last)
     optimizer = OPTIMIZERS[recipe.optimizer](parameter_groups(network), recipe)
-    state = resume(run, network, optimizer, device)
+    state = resume(run, network, optimizer, device, known_by)
     if origin["commit"] not in state["commits"]:
         state["commits"].append(origin["commit"])
     steps = -(-len(data.train) // recipe.batch_size)
@@ -219,7 +223,8 @@ def validate(network: nn.Module, val: Split, recipe: Recipe) -> dict[str, float]
 def _test(run: Run, network: nn.Module, data: Dataset, state: dict[str, Any], origin: dict) -> None:
     if learns_map(network):
         network.freeze()
-    network.load_state_dict(load_file(run.folder / "best.safetensors"))
+    with undamaged(run.folder / "best.safetensors"):
+        network.load_state_dict(load_file(run.folder / "best.safetensors"))
     probabilities = predict(network, data.test.images, run.recipe)
     labels = data.test.labels.cpu()
     save_predictions(run.folder / "predictions.csv", labels, probabilities)

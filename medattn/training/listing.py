@@ -5,7 +5,9 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from medattn.paths import runs_folder, write_whole
@@ -30,7 +32,7 @@ def queue(recipes: Iterable[Recipe], runs: Path | None = None) -> None:
 def every_run(runs: Path | None = None) -> list[Run]:
     """Give the runs there are, each in the folder where it is; ValueError names a recipe of another form."""
     found = []
-    for path in sorted((runs or runs_folder()).glob("*/recipe.yaml")):
+    for path in sorted(Path(runs or runs_folder()).glob("*/recipe.yaml")):
         try:
             found.append(Run(Recipe.from_yaml(path), path.parent))
         except ValueError as error:
@@ -45,26 +47,20 @@ def list_runs(runs: Path | None = None, recipes: Iterable[Recipe] | None = None)
     the epochs left.
     """
     every = every_run(runs) if recipes is None else [Run.of(recipe, runs) for recipe in recipes]
-    rows = [
-        {
-            "run": run.folder.name,
-            "dataset": run.recipe.dataset,
-            "size": run.recipe.size,
-            "network": run.recipe.network,
-            "attention": run.recipe.attention,
-            "weight_map": run.recipe.weight_map,
-            "seed": run.recipe.seed,
-            "epochs": f"{run.epochs_done}/{run.recipe.epochs}",
-            "state": run.state,
-            "minutes_left": run.seconds_an_epoch / 60,
-            "accuracy": run.result["accuracy"] if run.finished else None,
-            "auc": run.result["auc"] if run.finished else None,
-            "error": run.failure,
-        }
-        for run in every
-    ]
-    table = pd.DataFrame(rows, columns=COLUMNS)
+    rows = [{name: getattr(run.recipe, name) for name in COLUMNS[1:7]} | _progress(run) for run in every]
+    table = pd.DataFrame(rows, columns=[*COLUMNS, "epochs_left"])
     alike = table.groupby(["dataset", "size", "network"])["minutes_left"].transform("median")
-    epochs_left = [run.recipe.epochs - run.epochs_done for run in every]
-    table["minutes_left"] = (table["minutes_left"].fillna(alike) * epochs_left).round(1)
-    return table
+    table["minutes_left"] = (table["minutes_left"].fillna(alike) * table["epochs_left"]).round(1)
+    return table[COLUMNS]
+
+
+def _progress(run: Run) -> dict[str, Any]:
+    row = {"run": run.folder.name}
+    try:
+        result = run.result if run.finished else {}
+        done = run.epochs_done
+        row |= {"state": run.state, "minutes_left": run.seconds_an_epoch / 60, "error": run.failure}
+        row |= {name: result.get(name, np.nan) for name in ("accuracy", "auc")}
+    except ValueError as error:  # one damaged file hides no other run
+        done, row = 0, row | {"state": "damaged", "minutes_left": np.nan, "error": str(error)}
+    return row | {"epochs": f"{done}/{run.recipe.epochs}", "epochs_left": run.recipe.epochs - done}

@@ -10,9 +10,11 @@ grids: `GLOBAL_ATTENTION`, `GLOBAL_GRID`, `L1_GRID`.
 import dataclasses
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Self
 
@@ -96,11 +98,11 @@ class Recipe:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be 1 or more")
         for name in ("lr", "lr_factor"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name}={getattr(self, name)} must be above 0")
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name}={getattr(self, name)} must be a number above 0")
         for name in ("momentum", "weight_decay", "map_penalty", "seed"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name}={getattr(self, name)} must be 0 or more")
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name}={getattr(self, name)} must be a number, 0 or more")
         if self.batch_size % self.accumulate:
             raise ValueError(f"accumulate={self.accumulate} does not divide batch_size={self.batch_size}")
         if self.attention == "none" and (self.attention_options or self.attention_where):
@@ -137,6 +139,8 @@ class Recipe:
         elif name == "attention_where" and value is not None:
             if not isinstance(value, list | tuple) or not all(isinstance(place, str) for place in value):
                 raise ValueError(f"{name}={value!r} must be a list of module names, or None")
+            if not value:
+                raise ValueError(f"{name}={value!r} names no module: leave it out for every residual block")
             return tuple(value)
         return value
 
@@ -155,7 +159,9 @@ class Recipe:
         known = {spec.name: spec for spec in dataclasses.fields(cls)}
         for name in values:
             if name not in known:
-                raise ValueError(f"a recipe has no field {name!r}; there are {', '.join(known)}")
+                near = get_close_matches(str(name), known, n=1)
+                hint = f" (did you mean {near[0]!r}?)" if near else ""
+                raise ValueError(f"a recipe has no field {name!r}{hint}; there are {', '.join(known)}")
         return cls(**{name: _as_number(known[name].type, value) for name, value in values.items()})
 
     @classmethod

@@ -21,8 +21,9 @@ from torch import Tensor
 
 from medattn.paths import held, results_folder, write_whole
 from medattn.training.listing import every_run
+from medattn.training.provenance import CHANGED
 from medattn.training.recipe import Recipe
-from medattn.training.runs import CHANGED, Run, save_weights
+from medattn.training.runs import Run, save_weights
 
 RECIPE_COLUMNS = [spec.name for spec in dataclasses.fields(Recipe)]
 RESULT_COLUMNS = [

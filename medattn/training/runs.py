@@ -12,18 +12,18 @@ failed.txt          why the last attempt ended, where it ended with an error
 """
 
 import json
-import platform
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -32,10 +32,8 @@ from medattn.datasets import Dataset, load_dataset, resplit, shuffle_labels
 from medattn.datasets.augment import NORMALISE
 from medattn.evaluation.metrics import Scores, score
 from medattn.networks import build_network
-from medattn.paths import ROOT, Busy, held, results_folder, runs_folder, write_whole
+from medattn.paths import Busy, held, results_folder, runs_folder, write_whole
 from medattn.training.recipe import Recipe
-
-CHANGED = "+changes"  # behind a commit: the code was not the commit's
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class Run:
     @classmethod
     def of(cls, recipe: Recipe, runs: Path | None = None) -> "Run":
         """Give the run of a recipe, whether it was begun or not."""
-        return cls(recipe, (runs or runs_folder()) / recipe.run_id)
+        return cls(recipe, Path(runs or runs_folder()) / recipe.run_id)
 
     @property
     def finished(self) -> bool:
@@ -58,17 +56,23 @@ class Run:
     @property
     def history(self) -> pd.DataFrame:
         """One row an epoch: epoch, lr, train_loss, train_accuracy, val_loss, val_accuracy, val_auc, seconds."""
-        return pd.read_csv(self._existing("history.csv"))
+        with self._reading("history.csv") as path:
+            return pd.read_csv(path)
 
     @cached_property
     def result(self) -> dict[str, Any]:
         """What was measured, and where: scores of the test split, best epoch, device, versions, commit."""
-        return json.loads(self._existing("result.json").read_text())
+        with self._reading("result.json") as path:
+            return json.loads(path.read_text())
 
     @property
     def predictions(self) -> pd.DataFrame:
         """One row a test image: index, label, p0, p1, ... (probabilities)."""
-        return pd.read_csv(self._existing("predictions.csv"))
+        with self._reading("predictions.csv") as path:
+            table = pd.read_csv(path)
+            if self.finished and len(table) != self.result["n_test"]:
+                raise ValueError(f"{len(table)} rows for {self.result['n_test']} test images")
+            return table
 
     @property
     def scores(self) -> Scores:
@@ -85,9 +89,12 @@ class Run:
             return "waiting"
         try:
             with held(self.folder, wait=False):
-                return "failed" if self.failure else "interrupted" if self.epochs_done else "waiting"
+                pass
         except Busy:
             return "running"
+        except OSError:  # where nothing can be written, nobody trains
+            pass
+        return "failed" if self.failure else "interrupted" if self.epochs_done else "waiting"
 
     @property
     def failure(self) -> str | None:
@@ -107,8 +114,7 @@ class Run:
 
     @property
     def _seconds(self) -> pd.Series:
-        path = self.folder / "history.csv"
-        return pd.read_csv(path)["seconds"] if path.exists() else pd.Series(dtype=float)
+        return self.history["seconds"] if (self.folder / "history.csv").exists() else pd.Series(dtype=float)
 
     @contextmanager
     def failing(self) -> Iterator[None]:
@@ -137,11 +143,13 @@ class Run:
     @property
     def weight_map(self) -> Tensor:
         """The weight map of the tested epoch, (H, W)."""
-        return load_file(self._existing("best.safetensors"))["source.map"][0, 0]
+        with self._reading("best.safetensors") as path:
+            return load_file(path)["source.map"][0, 0]
 
     def network(self, device: str | torch.device = "cpu") -> nn.Module:
         """Build the network with the best epoch's weights, in evaluation mode; a weight map is a constant."""
-        weights = load_file(self._existing("best.safetensors"), device=str(device))
+        with self._reading("best.safetensors") as path:
+            weights = load_file(path, device=str(device))
         n_classes, channels = self.result["n_classes"], self.result["channels"]
         network = build_from(self.recipe, n_classes, channels).to(device)
         network.load_state_dict(weights)
@@ -150,8 +158,25 @@ class Run:
     def _existing(self, name: str) -> Path:
         if not (self.folder / name).exists():
             state = "finished" if self.finished else "not finished" if self.folder.exists() else "not begun"
-            raise FileNotFoundError(f"run {self.recipe.run_id} has no {name}: it is {state}; fit(recipe) runs it")
+            then = f"delete {self.folder}, and fit(recipe) trains it anew" if self.finished else "fit(recipe) runs it"
+            raise FileNotFoundError(f"run {self.recipe.run_id} has no {name}: it is {state}; {then}")
         return self.folder / name
+
+    @contextmanager
+    def _reading(self, name: str) -> Iterator[Path]:
+        path = self._existing(name)
+        with undamaged(path):
+            yield path
+
+
+@contextmanager
+def undamaged(path: Path) -> Iterator[None]:
+    """Say of a run's file that cannot be read which it is, and what to do: ValueError."""
+    try:
+        yield
+    except (ValueError, KeyError, EOFError, RuntimeError, SafetensorError, UnpicklingError) as error:
+        why = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{path} is damaged ({why}): delete {path.parent} to train the run anew") from error
 
 
 def map_files(folder: Path) -> list[Path]:
@@ -189,7 +214,10 @@ def build_from(
         return WeightMapped(network, FixedMap(torch.ones(1, 1, recipe.size, recipe.size)))
     mean, std = (values if channels == 3 else (sum(values) / 3,) for values in NORMALISE[recipe.normalise])
     options = {"hidden": recipe.map_hidden, "mean": mean, "std": std, **recipe.map_options}
-    return WEIGHT_MAPS[recipe.weight_map](network, images, **options)
+    try:
+        return WEIGHT_MAPS[recipe.weight_map](network, images, **options)
+    except TypeError as error:  # an option that it has not
+        raise ValueError(f"weight_map={recipe.weight_map!r} does not take map_options {recipe.map_options}") from error
 
 
 def prior_map(run: str, runs: Path | None = None) -> Tensor:
@@ -229,33 +257,3 @@ def save_predictions(path: Path, labels: Tensor, probabilities: Tensor) -> None:
         table[f"p{k}"] = probabilities[:, k].numpy()
     with write_whole(path) as part:
         table.to_csv(part, index=False, float_format="%.6f")
-
-
-def provenance(device: torch.device) -> dict[str, Any]:
-    """Say where a run was made: device, versions, and the commit of the code with a mark if it was changed."""
-
-    def git(*words: str) -> str:
-        try:
-            answer = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
-        except OSError:  # there is no git
-            return ""
-        return answer.stdout.strip() if answer.returncode == 0 else ""
-
-    commit = git("rev-parse", "--short=12", "HEAD")
-    changed = bool(git("status", "--porcelain", "--untracked-files=no", "--", "medattn"))
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
-    return {
-        "device": f"{device.type}: {name}",
-        "threads": torch.get_num_threads() if device.type == "cpu" else None,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "commit": commit + (CHANGED if changed else "") if commit else None,
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")

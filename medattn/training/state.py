@@ -15,15 +15,24 @@ from torch.optim import Optimizer
 from medattn.attention import WeightMapped
 from medattn.paths import write_whole
 from medattn.training.cut_off import freeze
-from medattn.training.runs import Run, save_weights
+from medattn.training.runs import Run, save_weights, undamaged
 
 
-def resume(run: Run, network: nn.Module, optimizer: Optimizer, device: torch.device) -> dict[str, Any]:
-    """Put network and optimiser where the run was left, and give the rest of its state; an empty one at the start."""
+def resume(run: Run, network: nn.Module, optimizer: Optimizer, device: torch.device, data: str) -> dict[str, Any]:
+    """Put network and optimiser where the run was left, and give the rest of its state; an empty one at the start.
+
+    `data` is the data set's fingerprint. Raises ValueError where the run was begun with another.
+    """
     path = run.folder / "resume.pt"
     if not path.exists():
-        return {"history": [], "best": None, "best_epoch": None, "commits": []}
-    saved = torch.load(path, map_location=device, weights_only=True)
+        return {"history": [], "best": None, "best_epoch": None, "commits": [], "data": data}
+    with undamaged(path):
+        saved = torch.load(path, map_location=device, weights_only=True)
+    if saved.setdefault("data", data) != data:
+        raise ValueError(
+            f"the images or labels of {run.recipe.dataset} are not those with which {run.folder} was begun: put those "
+            "back to go on, or delete the folder to train the run anew"
+        )
     if "source.map" in saved["network"]:
         freeze(network, optimizer)
     network.load_state_dict(saved.pop("network"))

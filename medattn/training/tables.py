@@ -101,6 +101,7 @@ def table_recipes(
     `datasets` and `networks` take the place of the table's (any that there are); `methods` names some of its own;
     `changes` are fields of every recipe, such as epochs=30. Raises ValueError for a name that is not known.
     """
+    datasets, networks, methods = ([one] if isinstance(one, str) else one for one in (datasets, networks, methods))
     if table not in TABLES:
         raise ValueError(f"table={table!r} is unknown; there are {', '.join(TABLES)}")
     if seeds < 1:

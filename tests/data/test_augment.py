@@ -128,6 +128,8 @@ def test_to_float_is_the_textbook_normalisation(normalise):
 def test_to_float_names_what_it_cannot_do():
     with pytest.raises(ValueError, match="normalise='z-score' is not one of half, imagenet"):
         to_float(noise(1), "z-score")
+    with pytest.raises(ValueError, match="float32 and must be uint8"):
+        to_float(torch.rand(1, 3, 4, 4), "half")
     with pytest.raises(ValueError, match="2 channels"):
         to_float(noise(1, 2), "half")
 

@@ -80,6 +80,12 @@ def test_folders_of_splits(own):
     with pytest.raises(ValueError, match="2 folders of a split, of which train and test must be there: train, val"):
         load_dataset("folder:own", 8)
     (own / "tests").rename(own / "test")
+    for split in ("train", "val", "test"):
+        (own / split).rename(own / split.title())
+    with pytest.raises(ValueError, match="3 folders that look like splits, which are called train, val, test: Test, "):
+        load_dataset("folder:own", 8)
+    for split in ("train", "val", "test"):
+        (own / split.title()).rename(own / split)
 
     for name in CLASSES:  # without val: a fifth of train
         for file in (own / "val" / name).iterdir():

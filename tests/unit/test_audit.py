@@ -237,7 +237,10 @@ def test_any_csv_can_be_audited(tmp_path):
         (lambda: column([]), "cells is empty"),
         (lambda: fits(["50"], [0, 1]), "1 or more"),
         (lambda: fits(["50"], []), "1 or more"),
+        (lambda: fits(["50"], [156.7]), "1 or more"),
         (lambda: misfits(["50"], 0), "n=0: a number of images, 1 or more"),
+        (lambda: misfits(["50"], "156"), "n='156': a number of images, 1 or more"),
+        (lambda: misfits(["50"], 156.5), "n=156.5: a number of images, 1 or more"),
         (lambda: images(["50.00"], 10_001), r"n=10001.*1\.\.10000"),
         (lambda: constant_predictor([0, 0]), "one at least"),
         (lambda: constant_predictor([-1, 3]), "0 or more"),
@@ -246,7 +249,8 @@ def test_any_csv_can_be_audited(tmp_path):
         (lambda: confusions(3, (0, 3)), "two classes of 1 or more"),
         (lambda: confusions(7, (3, 3)), "k=7"),
         (lambda: audit(pd.DataFrame({"acc": ["50"]}), "accuracy"), "no column accuracy; there are acc"),
-        (lambda: audit(pd.DataFrame({"acc": ["50"], "set": ["A"]}), "acc", "set", {"B": 9}), "n names B; .* are A"),
+        (lambda: audit(pd.DataFrame({"acc": ["50"], "set": ["A"]}), "acc", "set", {"B": 9}), "n names 'B'; .* are 'A'"),
+        (lambda: audit(pd.DataFrame({"acc": ["50"], "set": ["1"]}), "acc", "set", {1: 9}), "n names 1; .* are '1'"),
     ],
 )
 def test_what_does_not_fit_is_refused(call, message):

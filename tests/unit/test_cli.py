@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 
 import pytest
@@ -39,8 +40,8 @@ def project(tmp_path, monkeypatch):
         ("train none.yaml", "there is no recipe none.yaml"),
         ("sweep table9", "table='table9' is unknown; there are table1, table2"),
         ("sweep table2 --methods cbam", "methods: 'cbam' is not in table2"),
-        ("sweep table2 -p epoch=3", "a recipe has no field 'epoch'"),
         ("sweep table2 --workers 0", "workers=0 must be 1 or more"),
+        ("sweep table2 -p epoch=3", "a recipe has no field 'epoch' (did you mean 'epochs'?)"),
         ("runs record nothing", "there is no run 'nothing'; `medattn runs` lists what there is"),
     ],
 )
@@ -90,7 +91,8 @@ def test_data_sets_are_listed_with_their_sources(project, capsys):
 def test_a_download_that_cannot_be_is_answered_in_one_message(project, capsys, monkeypatch):
     monkeypatch.setenv("MEDATTN_DATA", str(project / "data"))
     wrong = {
-        "nonsense": "'nonsense' is no",
+        "nonsense": "'nonsense' cannot be downloaded; there are pathmnist, ",
+        "BreastMNIST": "did you mean 'breastmnist'?",
         "breastmnist --size 99": "99",
         "cifar10 --size 224": "cifar10 has one size; leave --size out",
         "breastmnist": "fetched",
@@ -106,6 +108,8 @@ def test_a_download_that_cannot_be_is_answered_in_one_message(project, capsys, m
 def test_training_is_listed(project, capsys):
     assert cli.main(["runs"]) == 0
     assert capsys.readouterr().out == f"no runs yet in {project / 'runs'}\n"
+    assert cli.main(["runs", "record"]) == 0
+    assert capsys.readouterr().out == f"no finished run in {project / 'runs'}\n"
     recipe = project / "recipe.yaml"
     recipe.write_text("epochs: 1\nbatch_size: 16\ndataset_options: {n_train: 16, n_val: 8, n_test: 8}\n")
     assert cli.main(["train", str(recipe)]) == 0
@@ -115,6 +119,15 @@ def test_training_is_listed(project, capsys):
     assert heading.split()[:4] == ["run", "dataset", "size", "network"]
     assert summary == "1 finished; left: 0.0 h of one worker"
     assert "phantoms 28 resnet18" in " ".join(row.split()) and "1/1" in row and "finished" in row
+
+
+def test_a_reader_that_stops_early_is_no_mistake(project):
+    listing = subprocess.Popen(
+        [sys.executable, "-u", "-m", "medattn.cli", "sweep"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    listing.stdout.close()  # as `| head -0` does
+    assert listing.stderr.read() == b"" and listing.wait() == 0
+    listing.stderr.close()
 
 
 def test_a_sweep_trains_lists_and_says_what_failed(project, capfd):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from medattn.datasets import Split, load_dataset
 from medattn.training import DivergedError, Recipe, Run, as_printed, fit, list_runs, predict
 from medattn.training.fit import learning_rate
 from medattn.training.protocol import protocol_recipes
-from medattn.training.runs import provenance
+from medattn.training.provenance import provenance
 
 FEW = {"n_train": 40, "n_val": 16, "n_test": 16}
 SHORT = Recipe(
@@ -310,6 +311,18 @@ def test_where_there_is_no_git_the_commit_is_not_known(monkeypatch):
     assert provenance(torch.device("cpu"))["commit"] is None
 
 
+def test_a_repository_that_does_not_hold_the_package_names_no_commit(tmp_path, monkeypatch):
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    subprocess.run(
+        ["git", "-C", tmp_path, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "mine", "--allow-empty"],
+        check=True,
+    )
+    (tmp_path / "medattn").mkdir()
+    (tmp_path / "medattn" / "__init__.py").touch()  # installed there, and not tracked
+    monkeypatch.setattr(sys.modules["medattn.training.provenance"], "PACKAGE", tmp_path / "medattn")
+    assert provenance(torch.device("cpu"))["commit"] is None
+
+
 def test_without_validation_images_there_is_no_best_epoch(tmp_path, monkeypatch):
     data = Run.of(SHORT, tmp_path).dataset()
     without = replace(data, val=data.val.take(torch.arange(0)))
@@ -363,6 +376,64 @@ def test_an_unbegun_run_says_so_and_runs_are_listed(unbroken, tmp_path):
     assert table["epochs"].tolist() == ["3/3"]
     assert table["accuracy"][0] == json.loads((unbroken.folder / "result.json").read_text())["accuracy"]
     assert list_runs(tmp_path).empty
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("history.csv", lambda run: run.history),
+        ("predictions.csv", lambda run: run.scores),
+        ("best.safetensors", lambda run: run.network()),
+        ("result.json", lambda run: run.result),
+    ],
+)
+def test_a_damaged_file_is_named_and_hides_no_other_run(unbroken, tmp_path, name, read):
+    for folder in ("other", unbroken.folder.name):
+        shutil.copytree(unbroken.folder, tmp_path / folder)
+    run = Run.of(SHORT, tmp_path)
+    whole = (run.folder / name).read_bytes()
+    (run.folder / name).write_bytes(whole[: len(whole) // 2] if name != "history.csv" else b"")
+    with pytest.raises(ValueError, match=f"{name} is damaged .*: delete .* to train the run anew"):
+        read(run)
+    states = list_runs(tmp_path).set_index("run")["state"]
+    damaged = "damaged" if name in ("history.csv", "result.json") else "finished"
+    assert states["other"] == "finished" and states[run.folder.name] == damaged
+    (run.folder / name).unlink()
+    if name == "predictions.csv":
+        with pytest.raises(FileNotFoundError, match=r"it is finished; delete .* trains it anew"):
+            run.scores  # noqa: B018
+
+
+def test_what_an_interrupted_run_cannot_go_on_from_is_named(tmp_path, monkeypatch):
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(FIT_MODULE, "_test", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        fit(SHORT.replace(epochs=1), "cpu", progress=False, runs=tmp_path)
+    folder = Run.of(SHORT.replace(epochs=1), tmp_path).folder
+    original = Run.dataset
+
+    def one_image_changed(run):
+        data = original(run)
+        data.train.images[0, 0, 0, 0] += 1
+        return data
+
+    with monkeypatch.context() as patched, pytest.raises(ValueError, match="phantoms are not those with which"):
+        patched.setattr(Run, "dataset", one_image_changed)
+        fit(SHORT.replace(epochs=1), "cpu", progress=False, runs=tmp_path)
+    (folder / "resume.pt").write_bytes((folder / "resume.pt").read_bytes()[:1000])
+    with pytest.raises(ValueError, match=r"resume\.pt is damaged"):
+        fit(SHORT.replace(epochs=1), "cpu", progress=False, runs=tmp_path)
+
+
+def test_a_run_whose_data_set_is_not_there_is_listed_with_the_reason(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        fit(SHORT.replace(dataset="npz:nowhere.npz", dataset_options={}), "cpu", progress=False, runs=tmp_path)
+    [row] = list_runs(tmp_path).itertuples()
+    assert row.state == "failed" and "nowhere.npz" in row.error
+
+
+def test_folders_may_be_given_as_text(unbroken):
+    assert Run.of(SHORT, str(unbroken.folder.parent)).finished
+    assert len(list_runs(str(unbroken.folder.parent))) == 1
 
 
 def test_only_a_long_run_compiles_its_attention(tmp_path, monkeypatch):

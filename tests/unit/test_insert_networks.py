@@ -121,6 +121,23 @@ def test_a_place_within_another_takes_attention_too(where):
     assert network(torch.randn(2, 3, 8, 8)).shape == (2, 512)
 
 
+def test_a_module_of_two_names_is_followed_by_attention_whichever_is_called():
+    class Aliased(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8))
+            self.norm = self.stem[1]
+
+        def forward(self, x):
+            return self.norm(self.stem[0](x))
+
+    for where in (nn.BatchNorm2d, "norm"):
+        network = Aliased()
+        [site] = insert_attention(network, "ppcr", 8, where=where)
+        nn.init.constant_(site.module.integrate.weight, torch.nan)
+        assert network(torch.randn(2, 3, 8, 8)).isnan().all()
+
+
 def test_a_whole_network_compiles_exports_and_copies():
     torch.manual_seed(0)
     network = build_network("resnet18", 2, size=28).eval()
@@ -139,6 +156,10 @@ def test_a_whole_network_compiles_exports_and_copies():
         ({"where": "layer9"}, "where='layer9' is no module of ResNet"),
         ({"where": nn.LayerNorm}, "where=LayerNorm: ResNet has no such module"),
         ({"where": "fc"}, r"fc gives \(1, 2\), not a feature map"),
+        ({"where": []}, "where names no module: leave it out"),
+        ({"where": nn.ReLU()}, r"where is a module \(ReLU\): say its name, or the type"),
+        ({"where": "layer1.0.relu"}, "layer1.0.relu is run more than once in a pass"),
+        ({"in_channels": 1}, r"ResNet does not take an image \(1, 1, 28, 28\): .*Say another size or in_channels"),
         ({"scales": (1, 3)}, "channels=64 is not divisible by 3"),
     ],
 )

@@ -90,6 +90,11 @@ def test_what_cannot_be_scored_is_nan():
 
 @pytest.mark.parametrize("score", SCORES)
 def test_maps_and_masks_of_other_shapes_are_refused(score):
+    masks = torch.rand(2, 4, 4) > 0.5
+    with pytest.raises(ValueError, match="uint8 and must be bool"):
+        SCORES[score](torch.rand(2, 4, 4), masks.to(torch.uint8))
+    with pytest.raises(ValueError, match="not finite"):
+        SCORES[score](torch.full((2, 4, 4), torch.nan), masks)
     with pytest.raises(ValueError, match=r"must both be \(N, H, W\)"):
         SCORES[score](torch.rand(2, 4, 4), torch.ones(2, 4, 5, dtype=torch.bool))
 

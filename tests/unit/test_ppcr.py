@@ -3,6 +3,7 @@
 import copy
 import io
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load, save
@@ -167,11 +168,35 @@ def test_one_channel_group_and_as_many_groups_as_channels():
         ((8, 4), {"norm": "group"}, "norm='group' is unknown; there are none, batch, instance, layer, pixel"),
         ((8, 0), {}, "size=0 is neither"),
         ((8, (4, 4, 4)), {}, r"size=\(4, 4, 4\) is neither"),
+        ((8, 4.0), {}, "size=4.0 is neither"),
+        ((8, True), {}, "size=True is neither"),
+        ((0, 4), {}, "channels=0 must be a whole number"),
+        ((8.0, 4), {}, "channels=8.0 must be a whole number"),
+        ((8, 4), {"eps": -1.0}, "eps=-1.0 must be 0 or more"),
     ],
 )
 def test_bad_arguments_are_named(arguments, options, said):
     with pytest.raises(ValueError, match=said):
         PPCR(*arguments, **options)
+
+
+@pytest.mark.parametrize(
+    ("x", "said"),
+    [
+        (torch.zeros(2, 4, 4, 4), r"was given \(2, 4, 4, 4\): build it for 4 channels"),
+        (torch.zeros(8, 4, 4), r"was given \(8, 4, 4\): a batch of feature maps has four dimensions"),
+        (torch.zeros(2, 8, 4, 4, dtype=torch.uint8), r"in floating point and was given torch.uint8 \(2, 8, 4, 4\)"),
+    ],
+)
+def test_features_of_another_kind_are_named(x, said):
+    with pytest.raises(ValueError, match=said):
+        PPCR(8, 4)(x)
+
+
+def test_sizes_may_be_numpy_numbers_and_shapes_are_enough():
+    module = PPCR(np.int64(8), (np.int64(4), np.int64(6)))
+    assert module.size == (4, 6)
+    assert module.to("meta")(torch.zeros(2, 8, 4, 6, device="meta")).shape == (2, 8, 4, 6)
 
 
 def test_another_size_is_an_error_that_says_both_and_resize_weights_mends_it():

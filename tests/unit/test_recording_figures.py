@@ -77,6 +77,16 @@ def test_hooks_go_on_exit_and_on_error_and_the_mode_is_put_back(network, images)
     assert n_hooks(network) == 0
 
 
+def test_where_nothing_was_recorded_it_is_said(network, images):
+    with pytest.raises(ValueError, match="nothing was recorded: run the network within the block"), record(network):
+        pass
+    compiled = torch.compile(network, backend="eager")
+    x = torch.randn(2, 3, 28, 28)
+    compiled(x)
+    with pytest.raises(ValueError, match="before compiling"), record(network):
+        compiled(x)
+
+
 def test_nothing_is_kept_alive(network, images):
     def tensors():
         gc.collect()

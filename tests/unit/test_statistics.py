@@ -204,6 +204,7 @@ def test_the_printed_t_test_takes_epochs_for_runs():
     ("call", "message"),
     [
         (lambda: exact_mcnemar([True], [True, False]), "image by image"),
+        (lambda: exact_mcnemar([0, 1, 2], [0, 2, 2]), "int64 must both be .N,. of bool"),
         (lambda: paired_over_seeds([0.5], [0.6]), "n >= 2"),
         (lambda: paired_over_seeds([0.5, 0.6], [0.6]), "seed by seed"),
         (lambda: wilson(7, 6), "n_right=7 and n=6 must be whole numbers of images, 0 to n"),
@@ -248,6 +249,15 @@ def test_of_one_pair_five_in_a_hundred_intervals_miss(won):
         pair = compare((answers == 1)[None], (answers == 2)[None])
         missed += not pair.low <= truth <= pair.high
     assert 0.035 < missed / 2000 < 0.07
+
+
+def test_differences_that_are_equal_but_for_rounding_show_no_spread():
+    first = np.array([134, 133, 131]) / 156
+    second = np.array([137, 136, 134]) / 156  # three images more, with each seed
+    assert len(set(second - first)) > 1
+    same = paired_over_seeds(first, second)
+    assert same.difference == pytest.approx(3 / 156) and np.isnan([same.low, same.high, same.p]).all()
+    assert np.isnan(contrast(np.array([[0.3, 0.4, 0.5]] * 2) - np.array([[0.2, 0.3, 0.4]] * 2)).p)
 
 
 def test_without_any_spread_nothing_is_sure():

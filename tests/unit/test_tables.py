@@ -71,3 +71,8 @@ def test_settings_are_those_of_the_papers():
 def test_a_wrong_word_is_refused(words, message):
     with pytest.raises(ValueError, match=message):
         table_recipes(**words)
+
+
+def test_one_name_need_not_be_a_list():
+    lists = table_recipes("table2", ["breastmnist"], ["resnet18"], ["ppcr"])
+    assert table_recipes("table2", "breastmnist", "resnet18", "ppcr") == lists
