@@ -176,6 +176,12 @@ def insert_attention(
             )
         if len(shape) != 4:
             raise ValueError(f"{place} gives {tuple(shape)}, not a feature map (N, C, H, W): choose another place")
+        height, width = height_width(size)
+        if height == width and shape[1] == shape[2] != shape[3]:
+            raise ValueError(
+                f"{place} gives {tuple(shape)} for a square image, which looks like (N, H, W, C): choose a place whose "
+                "output has its channels first"
+            )
         modules[place] = _built(name, place, shape, options)
     for place, attention in sorted(modules.items(), key=lambda item: -item[0].count(".")):  # the innermost first
         module = network.get_submodule(place)
@@ -194,7 +200,8 @@ def resize_attention(network: nn.Module, size: Size, in_channels: int | None = N
     """Make every site fit images of another `size` (side or (H, W)), and give the sites.
 
     Of the modules, only those that have weights per pixel position change (PPCR's W is resampled). `in_channels` is
-    read off the first convolution unless said. Raises ValueError for a network behind a weight map of another size.
+    read off the first convolution unless said. Raises ValueError for a network without attention, and for one behind a
+    weight map of another size.
     """
     if isinstance(network, WeightMapped):
         with torch.no_grad():
@@ -202,6 +209,10 @@ def resize_attention(network: nn.Module, size: Size, in_channels: int | None = N
         if of_map != height_width(size):
             raise ValueError(f"size={size}: this network stands behind a weight map of {of_map}; resize its image_cnn")
     sites = attention_sites(network)
+    if not sites:
+        raise ValueError(
+            f"{type(network).__name__} has no attention from insert_attention; a PPCR of its own has resize_weights"
+        )
     fresh = copy.deepcopy(network)
     for site in attention_sites(fresh):  # the feature-map sizes, with nothing in the way that minds them
         fresh.get_submodule(site.name).attention = nn.Identity()

@@ -171,6 +171,21 @@ def test_what_cannot_be_inserted_is_said_and_nothing_changes(options, said):
     assert [name for name, _ in network.named_modules()] == names
 
 
+def test_channels_that_come_last_are_not_taken_for_rows():
+    class Last(nn.Module):
+        def forward(self, x):
+            return x.movedim(1, 3)
+
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), Last())
+    with pytest.raises(ValueError, match=r"1 gives \(1, 6, 6, 8\) for a square image, which looks like \(N, H, W, C\)"):
+        insert_attention(network, "ppcr", 6, where="1", scales=(1, 2))
+
+
+def test_a_network_without_attention_has_none_to_resize():
+    with pytest.raises(ValueError, match="ResNet has no attention from insert_attention; a PPCR of its own has"):
+        resize_attention(build_network("timm:test_resnet", 2, size=28), 32)
+
+
 def test_inserting_twice_and_no_known_block_are_errors():
     network = build_network("resnet18", 2, size=28)
     insert_attention(network, "ppcr", 28)
