@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
@@ -185,20 +186,22 @@ def test_an_answer_that_comes_while_a_widget_is_told_is_not_missed(monkeypatch):
     monkeypatch.setattr(AsyncZMQSocketChannel, "send", AsyncZMQSocketChannel.send)  # what it was comes back
     execute.look_after_sending()
 
-    async def answers(channel, kernel, session):
-        for _ in range(3):
-            waiting = asyncio.create_task(channel.get_msg(timeout=None))
-            await asyncio.sleep(0.2)  # it waits now
-            session.send(kernel, "execute_reply")
-            time.sleep(0.2)  # the answer is there, and the loop has not looked yet
-            channel.send(session.msg("comm_msg"))
-            assert (await asyncio.wait_for(waiting, 10))["msg_type"] == "execute_reply"
-
-    with (
-        zmq.asyncio.Context() as context,
-        zmq.Context.shadow(context).socket(zmq.DEALER) as kernel,
-        context.socket(zmq.DEALER) as client,
-    ):
-        client.connect(f"tcp://127.0.0.1:{kernel.bind_to_random_port('tcp://127.0.0.1')}")
+    async def answers():
         session = Session(key=b"key")
-        asyncio.run(answers(AsyncZMQSocketChannel(client, session), kernel, session))
+        with (
+            zmq.asyncio.Context() as context,
+            zmq.Context.shadow(context).socket(zmq.DEALER) as kernel,
+            context.socket(zmq.DEALER) as client,
+        ):
+            client.connect(f"tcp://127.0.0.1:{kernel.bind_to_random_port('tcp://127.0.0.1')}")
+            channel = AsyncZMQSocketChannel(client, session)
+            for _ in range(3):
+                waiting = asyncio.create_task(channel.get_msg(timeout=None))
+                await asyncio.sleep(0.2)  # it waits now
+                session.send(kernel, "execute_reply")
+                time.sleep(0.2)  # the answer is there, and the loop has not looked yet
+                channel.send(session.msg("comm_msg"))
+                assert (await asyncio.wait_for(waiting, 10))["msg_type"] == "execute_reply"
+
+    with ThreadPoolExecutor(1) as pool:  # the tests' own thread may have a loop that runs: a browser's
+        pool.submit(asyncio.run, answers()).result()
