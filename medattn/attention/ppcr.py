@@ -80,8 +80,6 @@ class PixelNorm(nn.Module):
 
     def __init__(self, eps: float = 1e-5):
         super().__init__()
-        if not eps >= 0:
-            raise ValueError(f"eps={eps} must be 0 or more")
         self.eps = eps  # xi of Eq. (4), inside the root
 
     def forward(self, contexts: Tensor) -> Tensor:
@@ -140,6 +138,8 @@ class PPCR(nn.Module):
         super().__init__()
         if norm not in NORMALISATIONS:
             raise ValueError(f"norm={norm!r} is unknown; there are {', '.join(NORMALISATIONS)}")
+        if not eps >= 0:
+            raise ValueError(f"eps={eps} must be 0 or more")
         self.channels, self.size = channels, height_width(size)
         self.pool = CrossChannelPyramidPooling(channels, scales)
         self.norm = NORMALISATIONS[norm](self.pool.n_contexts, eps)

@@ -144,5 +144,5 @@ def _check(maps: Tensor, masks: Tensor) -> None:
         raise ValueError(f"maps {tuple(maps.shape)} and masks {tuple(masks.shape)} must both be (N, H, W)")
     if masks.dtype != torch.bool:
         raise ValueError(f"masks are {masks.dtype} and must be bool: masks > 0, say")
-    if not maps.isfinite().all():
-        raise ValueError("maps hold values that are not finite, which have no order")
+    if maps.isnan().any():
+        raise ValueError("maps hold nan, which has no order")

@@ -26,8 +26,8 @@ def deletion_insertion(
     """
     if maps.shape != (len(images), *images.shape[2:]):
         raise ValueError(f"maps {tuple(maps.shape)} must be (N, H, W) of the images {tuple(images.shape)}")
-    if not maps.isfinite().all():
-        raise ValueError("maps hold values that are not finite, which have no order")
+    if maps.isnan().any():
+        raise ValueError("maps hold nan, which has no order")
     if steps < 1:
         raise ValueError(f"steps={steps} must be 1 or more")
     device = next(network.parameters()).device

@@ -93,7 +93,7 @@ def test_maps_and_masks_of_other_shapes_are_refused(score):
     masks = torch.rand(2, 4, 4) > 0.5
     with pytest.raises(ValueError, match="uint8 and must be bool"):
         SCORES[score](torch.rand(2, 4, 4), masks.to(torch.uint8))
-    with pytest.raises(ValueError, match="not finite"):
+    with pytest.raises(ValueError, match="maps hold nan"):
         SCORES[score](torch.full((2, 4, 4), torch.nan), masks)
     with pytest.raises(ValueError, match=r"must both be \(N, H, W\)"):
         SCORES[score](torch.rand(2, 4, 4), torch.ones(2, 4, 5, dtype=torch.bool))
