@@ -121,6 +121,8 @@ def beside_the_paper(table: pd.DataFrame) -> Figure:
     """
     datasets, methods, sources = (list(dict.fromkeys(table[name])) for name in ("dataset", "method", "source"))
     kinds = [source for source in sources if source != "paper"]
+    if len(kinds) > 3:
+        raise ValueError(f"{len(kinds)} kinds of runs, {', '.join(kinds)}: three at most can be told apart")
     looks = {"paper": ("D", PALETTE[1])} | dict(zip(kinds, zip("os^", PALETTE[::2], strict=False), strict=False))
     figure, axes = new(1, len(datasets), 1.4 + 0.55 * len(methods), sharey=True)
     for place, dataset in zip(axes[0], datasets, strict=True):

@@ -35,7 +35,8 @@ RESULT_COLUMNS = [
 def record_run(run: Run, results: Path | None = None) -> None:
     """Add a finished run to the recorded results; recording it again changes nothing.
 
-    Raises ValueError for one that is not finished, or was made by code that is not committed.
+    Raises ValueError for one that is not finished, was made by code that is not committed, or whose predictions are not
+    those that were scored.
     """
     _recordable(run)
     folder = (results or results_folder()) / "runs" / run.recipe.run_id
@@ -74,6 +75,12 @@ def _recordable(run: Run) -> None:
         raise ValueError(
             f"run {name} was made by code that is in no commit ({commit or 'no git'}), so nobody could make it again: "
             "commit medattn/, then train it anew in another MEDATTN_RUNS"
+        )
+    n_right = int(_right(run.predictions).sum())  # a file with fewer rows is refused on reading
+    if n_right != run.result["n_correct"]:
+        raise ValueError(
+            f"run {name} got {run.result['n_correct']} images right, its predictions.csv says {n_right}: delete "
+            f"{run.folder} to train it anew"
         )
 
 
@@ -116,8 +123,11 @@ def recorded_predictions(run: str, results: Path | None = None) -> pd.DataFrame:
 
 def right_answers(run: str, results: Path | None = None) -> np.ndarray:
     """Say which test images a recorded run got right: (N,) bool, in the order of their index."""
-    table = recorded_predictions(run, results).sort_values("index")
-    return table.filter(regex=r"^p\d+$").to_numpy().argmax(1) == table["label"].to_numpy()
+    return _right(recorded_predictions(run, results).sort_values("index"))
+
+
+def _right(predictions: pd.DataFrame) -> np.ndarray:
+    return predictions.filter(regex=r"^p\d+$").to_numpy().argmax(1) == predictions["label"].to_numpy()
 
 
 def recorded_right(runs: pd.DataFrame, results: Path | None = None) -> dict[int, np.ndarray]:

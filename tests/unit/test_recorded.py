@@ -27,7 +27,8 @@ def finished(asked, runs):
     """A run of a recipe, or of one with this seed, as if it was trained."""
     run = Run.of(asked if isinstance(asked, Recipe) else Recipe(attention="ppcr", seed=asked), runs)
     run.folder.mkdir(parents=True)
-    (run.folder / "result.json").write_text(json.dumps({"commit": "0123456789ab", "accuracy": 0.8125}))
+    result = {"commit": "0123456789ab", "accuracy": 0.8125, "n_correct": 1, "n_test": 1}
+    (run.folder / "result.json").write_text(json.dumps(result))
     (run.folder / "recipe.yaml").write_text(run.recipe.to_yaml())
     (run.folder / "history.csv").write_text("epoch,val_loss\n1,0.5\n")
     (run.folder / "predictions.csv").write_text("index,label,p0,p1\n0,1,0.25,0.75\n")
@@ -109,6 +110,21 @@ def test_what_is_not_finished_or_not_recorded_is_refused(tmp_path):
         record_run(Run.of(Recipe(), tmp_path), tmp_path)
     with pytest.raises(ValueError, match="'nothing' has no recorded predictions"):
         recorded_predictions("nothing", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("predictions", "said"),
+    [
+        ("index,label,p0,p1\n", r"predictions.csv is damaged \(0 rows for 1 test images\)"),
+        ("index,label,p0,p1\n0,1,0.75,0.25\n", "got 1 images right, its predictions.csv says 0: delete"),
+    ],
+)
+def test_predictions_that_are_not_those_that_were_scored_are_not_recorded(tmp_path, predictions, said):
+    run = finished(0, tmp_path / "runs")
+    (run.folder / "predictions.csv").write_text(predictions)
+    with pytest.raises(ValueError, match=said):
+        record_named([], tmp_path / "runs", tmp_path / "results")
+    assert not (tmp_path / "results").exists()
 
 
 @pytest.mark.parametrize("commit", [None, "0123456789ab+changes", "0123456789ab+changes, 123456789abc"])

@@ -203,6 +203,12 @@ def test_every_figure_is_drawn_the_same_twice_and_is_not_blank(network, images, 
         assert pixels.shape[1] <= 800, f"{name} is wider than a notebook's column"
 
 
+def test_more_kinds_of_runs_than_there_are_markers_are_refused():
+    table = pd.DataFrame({"dataset": "set", "method": "PPCR", "accuracy": 80, "source": list("abcd")})
+    with pytest.raises(ValueError, match="4 kinds of runs, a, b, c, d: three at most"):
+        figures.beside_the_paper(table)
+
+
 def test_pixel_walk_says_the_gate_that_the_network_used(network, images):
     recorded = record_images(network, images)["layer1.0.bn2"]
     figure = figures.pixel_walk(recorded.before[0, :, 3, 4], recorded.after[0, :, 3, 4], recorded.weights[:, 3, 4])
