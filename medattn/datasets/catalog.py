@@ -1,9 +1,8 @@
 """Every data set by its name: how it is loaded, what it is, whether it is here and where to get it."""
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from medattn.datasets import area, cifar, digits, fundus_isee, glaucoma, idrid, 
 from medattn.datasets.dataset import Dataset
 from medattn.datasets.folder import load_folder
 from medattn.datasets.on_disk import load_npz
+from medattn.near import near
 
 NPZ = "npz:"  # begins the name of any .npz in MedMNIST's form
 FOLDER = "folder:"  # begins the name of any folder of images
@@ -187,17 +187,12 @@ def load_dataset(name: str, size: int = 28, **options) -> Dataset:
         load = DATASETS[name].load
     else:
         known = f"{', '.join(DATASETS)}, {NPZ}PATH or {FOLDER}PATH"
-        raise ValueError(f"name={name!r} is not one of {known}{_near(name, DATASETS)}")
+        raise ValueError(f"name={name!r}{near(name, DATASETS)} is not one of {known}")
     known = list(inspect.signature(load).parameters)[1:]  # after the size
     for option, value in options.items():
         if option not in known:
             raise ValueError(f"{option}={value!r} is no option of {name}, which has {', '.join(known) or 'none'}")
     return load(size, **options)
-
-
-def _near(name: str, names: Iterable[str]) -> str:
-    near = get_close_matches(name, names, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def download(name: str, size: int = 28) -> Path:
@@ -210,7 +205,8 @@ def download(name: str, size: int = 28) -> Path:
     if name in medmnist.NAMES:
         return medmnist.download(name, size)
     there = (*medmnist.NAMES, *cifar.SETS)
-    raise ValueError(f"name={name!r} cannot be downloaded; there are {', '.join(there)}{_near(name.lower(), there)}")
+    hint = near(name.lower(), there)
+    raise ValueError(f"name={name!r} cannot be downloaded{hint}; there are {', '.join(there)}")
 
 
 def catalog() -> pd.DataFrame:

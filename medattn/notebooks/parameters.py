@@ -9,9 +9,9 @@ import ast
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
+from medattn.near import near
 from medattn.notebooks.folder import Notebook
 
 FORM = "`name: type = default  # meaning`"
@@ -91,8 +91,7 @@ def choose(parameters: Mapping[str, Parameter], given: Mapping[str, Any], where:
     values = {}
     for name, value in given.items():
         if name not in parameters:
-            close = get_close_matches(str(name), parameters, n=1)
-            hint = f" (did you mean {close[0]!r}?)" if close else ""
+            hint = near(name, parameters)
             raise ValueError(f"{where}: there is no parameter {name!r}{hint}; {_listed(parameters)}")
         try:
             values[name] = convert(value, parameters[name].type)

@@ -14,7 +14,6 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,6 +23,7 @@ import yaml
 from medattn.attention import ATTENTION, PRIORS, WEIGHT_MAPS
 from medattn.datasets.augment import AUGMENT, NORMALISE
 from medattn.datasets.splits import fold_of
+from medattn.near import near
 
 OPTIMIZERS = {
     "sgd": lambda parameters, r: torch.optim.SGD(parameters, r.lr, momentum=r.momentum, weight_decay=r.weight_decay),
@@ -159,9 +159,7 @@ class Recipe:
         known = {spec.name: spec for spec in dataclasses.fields(cls)}
         for name in values:
             if name not in known:
-                near = get_close_matches(str(name), known, n=1)
-                hint = f" (did you mean {near[0]!r}?)" if near else ""
-                raise ValueError(f"a recipe has no field {name!r}{hint}; there are {', '.join(known)}")
+                raise ValueError(f"a recipe has no field {name!r}{near(name, known)}; there are {', '.join(known)}")
         return cls(**{name: _as_number(known[name].type, value) for name, value in values.items()})
 
     @classmethod
