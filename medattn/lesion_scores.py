@@ -19,7 +19,7 @@ from medattn.attention.insert import residual_norms
 from medattn.attention.methods import ATTENTION_MAPS
 from medattn.evaluation import centred_gaussian, chance, contrast, deletion_insertion, grad_cam, holm, localisation
 from medattn.paths import results_folder
-from medattn.recording import last_of_each_stage, record_images
+from medattn.recording import last_of_each_stage, record_images, stages
 from medattn.training.fit import seeded
 from medattn.training.recipe import weighing
 from medattn.training.recorded import record_rows
@@ -40,10 +40,11 @@ def attention_maps(network: nn.Module, images: Tensor, normalise: str = "half") 
 def all_maps(network: nn.Module, images: Tensor, normalise: str = "half") -> dict[str, Tensor]:
     """Give every map of a network by name: attention and Grad-CAM of each stage, and the global map; (N, H, W) each."""
     maps = attention_maps(network, images, normalise)
-    inner, prefix = (network.image_cnn, "image_cnn.") if isinstance(network, WeightMapped) else (network, "")
+    prefix = ""
     if isinstance(network, WeightMapped):
         maps["global"] = network.weight_map().detach()[0].expand(len(images), -1, -1).float().cpu()
-    for stage in dict.fromkeys(name.partition(".")[0] for name in residual_norms(inner)):
+        prefix = "image_cnn."
+    for stage in dict.fromkeys(stages(network, residual_norms(network)).values()):
         maps[f"grad-cam {stage}"] = grad_cam(network, images, prefix + stage, normalise)
     return maps
 
@@ -107,23 +108,24 @@ def beside_baselines(runs: pd.DataFrame, score: str = "auc", results: Path | Non
     `runs` are rows of `recorded_runs` with recorded lesion scores, alike but for method, seed and shuffled labels.
     A map of a stage is compared, image by image and seed by seed, with noise ("chance"), a bet on the middle
     ("centre"), Grad-CAM of the same networks and stage, the networks before training ("untrained"), and the same map
-    of networks trained on shuffled labels ("shuffled"). Columns: method, map, stage, seeds, n_images, value with its
-    95 % interval (low, high); by baseline the difference, its `p_`, and its `holm_`: p corrected for all comparisons
-    of the table.
+    of networks trained on shuffled labels ("shuffled"), of the seeds that both have. Columns: method, map, stage,
+    seeds, n_images, value with its 95 % interval (low, high); by baseline the difference, its `p_`, and its `holm_`: p
+    corrected for all comparisons of the table.
     """
-    scores: dict[tuple[str, bool], list[dict[str, Tensor]]] = {}
+    scores: dict[tuple[str, bool], dict[int, dict[str, Tensor]]] = {}
     for row in runs.sort_values("seed").itertuples():
-        scores.setdefault((weighing(row.weight_map, row.attention), row.shuffle_labels), []).append(
-            recorded_scores(row.run, results)
-        )
+        by_seed = scores.setdefault((weighing(row.weight_map, row.attention), row.shuffle_labels), {})
+        if row.seed in by_seed:
+            raise ValueError(f"run {row.run} has the seed of another run of its method: choose one of each seed")
+        by_seed[row.seed] = recorded_scores(row.run, results)
     rows = []
-    for (method, shuffled), every in scores.items():
+    for (method, shuffled), by_seed in scores.items():
         if shuffled:
             continue
-        stack = {
-            name: np.stack([one[name].numpy() for one in every]) for name in every[0] if name.endswith(f"/{score}")
-        }
-        control = scores.get((method, True), [])
+        names = [name for name in next(iter(by_seed.values())) if name.endswith(f"/{score}")]
+        stack = {name: np.stack([one[name].numpy() for one in by_seed.values()]) for name in names}
+        control = scores.get((method, True), {})
+        shared = [seed for seed in by_seed if seed in control]
         for name, values in stack.items():
             which = name.removesuffix(f"/{score}")
             if which.startswith("untrained") or which in ("chance", "centre"):
@@ -134,16 +136,17 @@ def beside_baselines(runs: pd.DataFrame, score: str = "auc", results: Path | Non
                 "centre": stack[f"centre/{score}"],
                 "grad-cam": stack.get(f"grad-cam {which}/{score}"),  # of an attention map: at its stage
                 "untrained": stack.get(f"untrained {which}/{score}"),
-                "shuffled": np.stack([one[name].numpy() for one in control]) if control else None,
             }
             mean = contrast(values)
             n_images = int(np.isfinite(values).all(0).sum())
             row = {"method": method, "map": which, "stage": stage, "seeds": mean.n, "n_images": n_images}
             row |= {"value": mean.difference, "low": max(mean.low, 0.0), "high": min(mean.high, 1.0)}
-            for baseline, other in against.items():
-                if other is not None and other.shape == values.shape:
-                    pair = contrast(values - other)
-                    row |= {baseline: pair.difference, f"p_{baseline}": pair.p}
+            more = {baseline: values - other for baseline, other in against.items() if other is not None}
+            if shared:
+                more["shuffled"] = np.stack([(by_seed[seed][name] - control[seed][name]).numpy() for seed in shared])
+            for baseline, difference in more.items():
+                pair = contrast(difference)
+                row |= {baseline: pair.difference, f"p_{baseline}": pair.p}
             rows.append(row)
     if not rows:
         raise ValueError("these runs are all on shuffled labels: there is nothing to compare with them")

@@ -16,6 +16,7 @@ from torch import nn
 
 from medattn.attention.insert import first_convolution, output_shapes
 from medattn.datasets.augment import NORMALISE
+from medattn.near import near
 from medattn.vgg_att3 import VGGAtt3
 
 log = logging.getLogger(__name__)
@@ -23,6 +24,10 @@ log = logging.getLogger(__name__)
 SMALL_STEM_UP_TO = 64  # px
 OURS: dict[str, Callable[[int, int, int], nn.Module]] = {"vgg_att3": VGGAtt3}  # n_classes, in_channels, size
 AUXILIARY_HEADS = ("googlenet", "inception_v3")  # torchvision's, with logits beside the main ones in training
+FORM_WITH_WEIGHTS = {  # what torchvision changes in a network where it loads weights
+    "googlenet": {"aux_logits": False, "transform_input": True, "init_weights": False},
+    "inception_v3": {"transform_input": True, "init_weights": False},
+}
 
 
 def build_network(
@@ -32,6 +37,7 @@ def build_network(
     size: int = 224,
     pretrained: bool = False,
     stem: str | None = None,
+    weights_follow: bool = False,
 ) -> nn.Module:
     """Build a classifier for (N, in_channels, size, size) -> (N, n_classes).
 
@@ -39,7 +45,7 @@ def build_network(
     pytorchcv classifier ("pytorchcv:resattnet92", for 64 px and other multiples of 32), or "vgg_att3". `stem` is
     "small" (3x3, stride 1, no max-pool), "usual", or None: small up to 64 px for ResNets, and logged.
     `pretrained` loads ImageNet weights (torchvision and timm only); a grey network sums the first convolution's
-    weights over colours.
+    weights over colours. With `weights_follow` it only has the form that these weights need, for others to be loaded.
     Raises ValueError for an unknown name, a stem or a size the network cannot have, or weights there are none of;
     FileNotFoundError where weights cannot be downloaded, with the place to put the file.
     """
@@ -49,7 +55,7 @@ def build_network(
     if source not in SOURCES:
         prefixes = ", ".join(f"'{known}:...'" for known in SOURCES if known)
         raise ValueError(f"network {name!r}: {source!r} is no source of networks; there are {prefixes}, or no prefix")
-    network = SOURCES[source](model, n_classes, in_channels, size, pretrained)
+    network = SOURCES[source](model, n_classes, in_channels, size, pretrained, weights_follow)
     has_small_stem = isinstance(getattr(network, "maxpool", None), nn.Module) and hasattr(network, "layer1")
     if stem == "small" and not has_small_stem:
         raise ValueError(f"stem='small' is for ResNet-like networks; {name} keeps its usual stem")
@@ -70,25 +76,31 @@ def _make_stem_small(network: nn.Module) -> None:
     network.maxpool = nn.Identity()
 
 
-def _network_without_prefix(name: str, n_classes: int, in_channels: int, size: int, pretrained: bool) -> nn.Module:
+def _network_without_prefix(
+    name: str, n_classes: int, in_channels: int, size: int, pretrained: bool, weights_follow: bool
+) -> nn.Module:
     if name not in OURS:
-        return _torchvision_network(name, n_classes, in_channels, pretrained)
+        return _torchvision_network(name, n_classes, in_channels, pretrained, weights_follow)
     if pretrained:
         raise _never_pretrained(name)
     return OURS[name](n_classes, in_channels, size)
 
 
-def _torchvision_network(name: str, n_classes: int, in_channels: int, pretrained: bool) -> nn.Module:
+def _torchvision_network(
+    name: str, n_classes: int, in_channels: int, pretrained: bool, weights_follow: bool
+) -> nn.Module:
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
-        near = [other for other in [*known, *OURS] if other[:3] == name[:3]] or ["resnet18", "resnet50"]
         raise ValueError(
-            f"network {name!r} is no torchvision classifier (near it: {', '.join(near)}), nor "
+            f"network {name!r}{near(name, [*known, *OURS])} is no torchvision classifier, such as resnet18, nor "
             f"{', '.join(OURS)}, 'timm:...' or 'pytorchcv:...'"
         )
     options = {"init_weights": True} if name in AUXILIARY_HEADS else {}
     if not pretrained:
         network = torchvision.models.get_model(name, weights=None, num_classes=n_classes, **options)
+    elif weights_follow:
+        network = torchvision.models.get_model(name, weights=None, **FORM_WITH_WEIGHTS.get(name, {}))
+        _replace_heads(network, n_classes)
     else:
         weights = torchvision.models.get_model_weights(name).DEFAULT
         try:
@@ -101,13 +113,14 @@ def _torchvision_network(name: str, n_classes: int, in_channels: int, pretrained
     return network
 
 
-def _timm_network(name: str, n_classes: int, in_channels: int, _size: int, pretrained: bool) -> nn.Module:
+def _timm_network(
+    name: str, n_classes: int, in_channels: int, _size: int, pretrained: bool, weights_follow: bool
+) -> nn.Module:
     import timm  # only where asked for: it takes seconds to import
 
     if not timm.is_model(name):
-        near = timm.list_models(f"{name[:6]}*")[:5]
-        raise ValueError(f"network 'timm:{name}' is unknown to timm; near it: {', '.join(near) or 'nothing'}")
-    if not pretrained:
+        raise ValueError(f"network 'timm:{name}' is unknown to timm{near(name, timm.list_models())}")
+    if not pretrained or weights_follow:
         return timm.create_model(name, num_classes=n_classes, in_chans=in_channels)
     file = _checkpoints() / f"timm_{name}.safetensors"
     overlay = {"file": str(file)} if file.exists() else None
@@ -120,12 +133,13 @@ def _timm_network(name: str, n_classes: int, in_channels: int, _size: int, pretr
         raise _no_weights(f"timm:{name}", f"https://huggingface.co/{source} (model.safetensors)", file.name) from error
 
 
-def _pytorchcv_network(name: str, n_classes: int, in_channels: int, size: int, pretrained: bool) -> nn.Module:
+def _pytorchcv_network(
+    name: str, n_classes: int, in_channels: int, size: int, pretrained: bool, _weights_follow: bool
+) -> nn.Module:
     from pytorchcv.model_provider import _models as known  # only where asked for: it takes seconds to import
 
     if name not in known:
-        near = [other for other in known if other[:6] == name[:6]][:8]
-        raise ValueError(f"network 'pytorchcv:{name}' is unknown to pytorchcv; near it: {', '.join(near) or 'nothing'}")
+        raise ValueError(f"network 'pytorchcv:{name}' is unknown to pytorchcv{near(name, known)}")
     if pretrained:
         raise _never_pretrained(f"pytorchcv:{name}")
     try:
@@ -192,14 +206,14 @@ def _replace_first_convolution(network: nn.Module, in_channels: int) -> None:
         network.transform_input = False
         mean, std = (torch.tensor(values).view(3, 1, 1) for values in NORMALISE["imagenet"])
         weight, shift = weight * std / 0.5, (weight * (mean - 0.5) / 0.5).sum((1, 2, 3))
-    with torch.no_grad():  # the same response to a grey image as to its three equal colours, away from the border
+    with torch.no_grad():  # a grey image gives what its three equal, equally standardised colours gave, but at borders
         new.weight.copy_(weight.sum(1, keepdim=True).expand_as(new.weight) / in_channels)
         if new.bias is not None:
             new.bias.copy_(shift if old.bias is None else old.bias + shift)
     _replace(network, name, new)
 
 
-SOURCES: dict[str, Callable[[str, int, int, int, bool], nn.Module]] = {  # by the prefix of a network's name
+SOURCES: dict[str, Callable[[str, int, int, int, bool, bool], nn.Module]] = {  # by the prefix of a network's name
     "": _network_without_prefix,
     "timm": _timm_network,
     "pytorchcv": _pytorchcv_network,

@@ -5,7 +5,7 @@ read) and, to compare it with, how strong the features X are that come in. For P
 contexts T before PN, T_hat after it, and the weights W.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from medattn.attention import ATTENTION_MAPS, Site, attention_sites
+from medattn.attention.insert import residual_norms
 from medattn.datasets.augment import to_float
 
 
@@ -62,7 +63,8 @@ def record(network: nn.Module, contexts: bool = True) -> Iterator[dict[str, Reco
     if not sites:
         raise ValueError(_why_nothing(network))
     compiled = [(site.module, site.module._compiled_call_impl) for site in sites]  # runs no hooks on parts
-    seen = {site.name: Recorded(site.name, stage_of(site.name), site.attention) for site in sites}
+    stage = stages(network, [site.name for site in sites])
+    seen = {site.name: Recorded(site.name, stage[site.name], site.attention) for site in sites}
     kept: dict[tuple[str, str], list[Tensor]] = {}
     hooks = []
 
@@ -112,9 +114,16 @@ def record(network: nn.Module, contexts: bool = True) -> Iterator[dict[str, Reco
         setattr(seen[name], what, torch.cat(batches))
 
 
-def stage_of(name: str) -> str:
-    """Give the stage of a site by its name: "layer1" of "layer1.0.bn2", behind a weight map too."""
-    return name.removeprefix("image_cnn.").partition(".")[0]
+def stages(network: nn.Module, names: Iterable[str]) -> dict[str, str]:
+    """Give the stage of each named module: "layer1" of "layer1.0.bn2", behind a weight map too.
+
+    It ends with the first part of the name in which the network's residual blocks differ: RegNet has them all in one
+    module, and the stages "trunk_output.block1", ...
+    """
+    bare = {name: name.removeprefix("image_cnn.") for name in names}
+    blocks = [name.removeprefix("image_cnn.").split(".") for name in residual_norms(network) or bare]
+    depth = next((k for k, parts in enumerate(zip(*blocks, strict=False)) if len(set(parts)) > 1), 0)
+    return {name: ".".join(path.split(".")[: depth + 1]) for name, path in bare.items()}
 
 
 def _why_nothing(network: nn.Module) -> str:

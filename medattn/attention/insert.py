@@ -131,7 +131,10 @@ def _named(network: nn.Module, where: str | type | Iterable[str] | None) -> list
     for name in names:
         if name not in known or name == "":
             raise ValueError(f"where={name!r} is no module of {type(network).__name__}; see network.named_modules()")
-    return names
+    once: dict[nn.Module, str] = {}
+    for name in names:
+        once.setdefault(known[name], name)
+    return list(once.values())
 
 
 def _built(name: str, place: str, shape: torch.Size, options: dict) -> nn.Module:

@@ -3,9 +3,10 @@
 Paper: PPCR, sections 4.1 and 4.3 (Fig. 1 draws the maps of NL, GC, EA and PPCR; it does not say how they are read).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from inspect import signature
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -38,6 +39,12 @@ ATTENTION_MAPS: dict[str, tuple[str, Callable[..., Tensor]]] = {
     "gc": ("conv_attn", lambda scores: scores.flatten(1).softmax(1)),  # the mask; sums to 1
     "ea": ("norm", lambda attention: attention.amax(1)),  # the strongest memory, in 1/64..1
 }
+
+
+def with_floats(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a method's options with 1.0 for 1 where a float is expected, so that equal options are written alike."""
+    floats = [p.name for p in signature(ATTENTION[name]).parameters.values() if isinstance(p.default, float)]
+    return {key: float(value) if key in floats and type(value) is int else value for key, value in options.items()}
 
 
 def options_of(name: str) -> str:

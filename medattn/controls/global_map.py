@@ -16,7 +16,10 @@ from medattn.training.runs import Run
 
 SETTINGS = {"map_hidden": "K, channels", "map_penalty": "lambda", "map_epochs": "E, cut-off epoch"}
 BLACK = 25  # of 255: what the mean image does not exceed in the corners of photographs
-ALIKE = ["network", "epochs", "n_train", "lr"]  # in runs of one sweep
+ALIKE = [  # in runs of one sweep
+    *("dataset_options", "network", "pretrained", "attention", "prior", "shuffle_labels"),
+    *("epochs", "n_train", "lr", "weight_decay"),
+]
 
 
 def explore_global_map(run: Run, results: Path | None = None) -> VBox:
@@ -77,12 +80,12 @@ def recorded_sweep(data: Dataset, results: Path | None = None) -> pd.DataFrame:
     table = table[(table["split"] == "own") & (table["size"] == data.size)]
     if not len(table):
         return pd.DataFrame(columns=["parameter", "setting", "accuracy"])
-    table = max((rows for _, rows in table.groupby([*ALIKE, "dataset_options"])), key=len)
-    centre = dict(zip(SETTINGS, table.groupby(list(SETTINGS)).size().idxmax(), strict=True))
+    table = max((rows for _, rows in table.groupby(ALIKE)), key=len)
+    centre = dict(zip(SETTINGS, table.groupby(list(SETTINGS), dropna=False).size().idxmax(), strict=True))
     parts = []
     for name in SETTINGS:
-        others = np.logical_and.reduce([np.isclose(table[n], centre[n]) for n in SETTINGS if n != name])
-        rows = table[others]
+        alike = [np.isclose(table[n], centre[n], equal_nan=True) for n in SETTINGS if n != name]  # E may be None
+        rows = table[np.logical_and.reduce(alike)]
         if rows[name].nunique() > 1:
             parts.append(rows.assign(parameter=name, setting=rows[name], accuracy=100 * rows["accuracy"]))
     return pd.concat(parts, ignore_index=True) if parts else table.iloc[:0].assign(parameter="", setting=0.0)

@@ -10,7 +10,7 @@ from medattn import figures
 from medattn.attention import attention_sites
 from medattn.controls.clickable import ClickableImage
 from medattn.controls.parts import checked, image_of_its_size, recall, replace, wide
-from medattn.recording import Recorded, last_of_each_stage, record_images, stage_of
+from medattn.recording import Recorded, last_of_each_stage, record_images, stages
 
 
 def explore_pixel(network: nn.Module, images: Tensor, masks: Tensor | None = None, normalise: str = "half") -> VBox:
@@ -21,9 +21,8 @@ def explore_pixel(network: nn.Module, images: Tensor, masks: Tensor | None = Non
     recorded when it is first shown. Raises ValueError for a network without PPCR, and images or masks of another shape.
     """
     split = checked(images, masks)
-    scales = {
-        stage_of(site.name): site.module.pool.scales for site in attention_sites(network) if site.attention == "ppcr"
-    }
+    sites = {site.name: site.module for site in attention_sites(network) if site.attention == "ppcr"}
+    scales = {at: sites[name].pool.scales for name, at in stages(network, sites).items()}
     if not scales:
         there = sorted({site.attention for site in attention_sites(network)})
         raise ValueError(
@@ -32,11 +31,11 @@ def explore_pixel(network: nn.Module, images: Tensor, masks: Tensor | None = Non
         )
 
     @lru_cache(maxsize=32)
-    def stages(number: int) -> dict[str, Recorded]:
+    def recorded(number: int) -> dict[str, Recorded]:
         seen = record_images(network, split.images[number : number + 1], normalise)
         return last_of_each_stage({name: site for name, site in seen.items() if site.method == "ppcr"})
 
-    stages(0)  # a network that cannot take these images says so here
+    recorded(0)  # a network that cannot take these images says so here
     height, width = split.images.shape[2:]
     image = IntSlider(max=len(split) - 1, **wide("image"))
     stage = Dropdown(options=list(scales), **wide("stage"))
@@ -46,7 +45,7 @@ def explore_pixel(network: nn.Module, images: Tensor, masks: Tensor | None = Non
     clickable, picture, caption = ClickableImage(), image_of_its_size(), HTML()
 
     def draw(_change=None) -> None:
-        site, number = stages(image.value)[stage.value], image.value
+        site, number = recorded(image.value)[stage.value], image.value
         h, w = site.attention.shape[1:]
         i, j = (int(share * n) for share, n in zip(clickable.place, (h, w), strict=True))
         before, after, weights = site.before[0], site.after[0], site.weights

@@ -1,6 +1,6 @@
 """Data sets as uint8 tensors in three splits, with lesion masks where there are any."""
 
-from medattn.datasets.catalog import DATASETS, catalog, download, is_known, load_dataset
+from medattn.datasets.catalog import DATASETS, OWN, catalog, download, is_known, load_dataset
 from medattn.datasets.dataset import Dataset, Split
 from medattn.datasets.idrid_segmentation import Segmented, idrid_segmentation
 from medattn.datasets.outlined import outlined
@@ -9,6 +9,7 @@ from medattn.datasets.splits import resplit, shuffle_labels
 
 __all__ = [
     "DATASETS",
+    "OWN",
     "Dataset",
     "Segmented",
     "Split",

@@ -17,6 +17,7 @@ from medattn.near import near
 
 NPZ = "npz:"  # begins the name of any .npz in MedMNIST's form
 FOLDER = "folder:"  # begins the name of any folder of images
+OWN = (NPZ, FOLDER)  # what a user brings, under a name that may stand for other images tomorrow
 _ANY_SIZE = f"{area.SMALLEST} to {area.LARGEST}"
 
 _MEDMNIST = "Yang et al. 2023, MedMNIST v2, Scientific Data 10, 41"
@@ -169,7 +170,7 @@ DATASETS: dict[str, Entry] = {
 
 def is_known(name: str) -> bool:
     """Say whether `load_dataset` knows a name; the files may be missing all the same."""
-    return name in DATASETS or name.startswith((NPZ, FOLDER))
+    return name in DATASETS or name.startswith(OWN)
 
 
 def load_dataset(name: str, size: int = 28, **options) -> Dataset:

@@ -329,7 +329,11 @@ def audit(
         raise ValueError(f"rows {', '.join(map(str, unnamed))} have no {' or '.join(by)}: fill in every row's own")
     whole = {name: column(table[name].dropna()) for name in columns}
     groups = table.groupby(by, sort=False) if by else [(("all",), table)]
-    groups = {" ".join(map(str, key)): group for key, group in groups}
+    groups = [(" ".join(map(str, key)), group) for key, group in groups]
+    repeated_names = sorted({name for name, _ in groups if [other for other, _ in groups].count(name) > 1})
+    if repeated_names:
+        raise ValueError(f"several groups are named {', '.join(map(repr, repeated_names))}: rename one of them")
+    groups = dict(groups)
     if isinstance(n, Mapping) and not n.keys() <= groups.keys():
         unknown = ", ".join(map(repr, n.keys() - groups.keys()))
         raise ValueError(f"n names {unknown}; the groups are {', '.join(map(repr, groups))}")

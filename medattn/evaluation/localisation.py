@@ -9,6 +9,7 @@ where nothing matters: a gate in 0..1 that says "as it is" by 0.5 everywhere has
 from collections.abc import Callable
 
 import torch
+from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score
 from torch import Tensor
 from torch.nn import functional as F
@@ -85,7 +86,7 @@ def average_precision(maps: Tensor, masks: Tensor) -> Tensor:
     """
     _check(maps, masks)
     scores = [
-        average_precision_score(on, values) if on.any() else torch.nan
+        average_precision_score(on, rankdata(values, "dense")) if on.any() else torch.nan  # sklearn refuses -inf
         for values, on in zip(maps.double().flatten(1).cpu().numpy(), masks.flatten(1).cpu().numpy(), strict=True)
     ]
     return torch.tensor(scores, dtype=torch.float64, device=maps.device)

@@ -20,7 +20,7 @@ DPI = 80
 FONT = {"font.size": 11}
 MAP_COLOURS = "viridis"  # perceptually uniform, safe for colour-blind readers, ordered in greyscale
 SIGNED_COLOURS = "PuOr_r"  # for values around 0
-PALETTE = sns.color_palette("colorblind")
+PALETTE = sns.color_palette("colorblind", 40)  # ten colours, again and again; markers and lines differ
 _drawing = RLock()
 
 

@@ -88,7 +88,7 @@ def roofline(points: pd.DataFrame, bytes_a_second: float, operations_a_second: f
             where,
             reached / 1e9,
             "osD^vPX<>"[k % 9],
-            color=PALETTE[k % 10],
+            color=PALETTE[k],
             markersize=8,
             label=f"{name}: {reached / possible:.0%}",
         )

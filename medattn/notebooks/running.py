@@ -122,7 +122,7 @@ def write_page(notebook: Path, page: Path) -> None:
     quiet.setLevel(logging.ERROR)  # it warns of pictures without alternative text; captions stand beside ours
     body, _ = HTMLExporter(log=quiet).from_filename(str(notebook))
     with write_whole(page) as part:
-        part.write_text(re.sub(r'(<a href="[^":]+)\.ipynb"', r'\1.html"', body), encoding="utf-8")
+        part.write_text(re.sub(r'(<a href="[^":#]+)\.ipynb(["#])', r"\1.html\2", body), encoding="utf-8")
 
 
 def require_tools(*names: str) -> None:

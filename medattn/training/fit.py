@@ -25,7 +25,9 @@ from medattn.datasets import Dataset, Split
 from medattn.datasets.augment import AUGMENT, to_float
 from medattn.evaluation.metrics import score
 from medattn.paths import held, write_whole
+from medattn.recording import evaluating
 from medattn.training.cut_off import freeze, learns_map, parameter_groups
+from medattn.training.listing import read_run
 from medattn.training.provenance import provenance
 from medattn.training.recipe import OPTIMIZERS, PRECISIONS, Recipe
 from medattn.training.runs import Run, build_from, save_map, save_predictions, undamaged
@@ -65,9 +67,10 @@ def fit(
 def train_unless_finished(run: Run, device: str | torch.device | None, progress: bool, wait: bool) -> bool:
     """Do what `fit` says; give whether this process did it, and not another one before or meanwhile."""
     there = run.folder / "recipe.yaml"
-    if there.exists() and Recipe.from_yaml(there) != run.recipe:  # a default was changed since
+    if there.exists() and read_run(there).recipe != run.recipe:  # a default was changed since
         raise ValueError(f"{run.folder} holds a run of another recipe; move it away to train this one")
     if run.finished:
+        run.check_data()
         return False
     waiting = partial(print, f"another process trains {run.folder.name}: waiting for it", file=sys.stderr, flush=True)
     with held(run.folder, wait, waiting if progress else None):
@@ -76,14 +79,15 @@ def train_unless_finished(run: Run, device: str | torch.device | None, progress:
         device = torch.device(device) if device else best_device()
         with write_whole(run.folder / "recipe.yaml") as part:
             part.write_text(run.recipe.to_yaml())
-        with run.failing(), _memory_explained(run.recipe), _reproducible():
+        with run.failing(), _reproducible():
             _train_and_test(run, device, progress)
     return True
 
 
 def predict(network: nn.Module, images: Tensor, recipe: Recipe) -> Tensor:
     """Give class probabilities (N, K), float32 on the CPU, for uint8 images (N, C, H, W) on the network's device."""
-    return F.softmax(_logits(network, images, recipe), dim=1).cpu()
+    with evaluating(network):
+        return F.softmax(_logits(network, images, recipe), dim=1).cpu()
 
 
 def learning_rate(recipe: Recipe, epoch: int) -> float:
@@ -95,8 +99,8 @@ def learning_rate(recipe: Recipe, epoch: int) -> float:
 def _memory_explained(recipe: Recipe) -> Iterator[None]:
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and not any(words in str(error) for words in OUT_OF_MEMORY):
+    except (MemoryError, RuntimeError) as error:
+        if not _no_memory(error):
             raise
         batch, parts = recipe.batch_size, recipe.accumulate
         more = next((n for n in range(parts + 1, batch + 1) if batch % n == 0), None)
@@ -105,6 +109,10 @@ def _memory_explained(recipe: Recipe) -> Iterator[None]:
             f"out of memory with {batch // parts} images at a time at {recipe.size} px: try {hint}; "
             "finished epochs are kept for the same recipe"
         ) from error
+
+
+def _no_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or any(words in str(error) for words in OUT_OF_MEMORY)
 
 
 def _train_and_test(run: Run, device: torch.device, progress: bool) -> None:
@@ -138,7 +146,8 @@ def _train_and_test(run: Run, device: torch.device, progress: bool) -> None:
                 freeze(network, optimizer)
             started = time.perf_counter()
             row = {"epoch": epoch, "lr": learning_rate(recipe, epoch)}
-            row |= train_epoch(network, optimizer, data.train, recipe, epoch, bar)
+            with _memory_explained(recipe):
+                row |= train_epoch(network, optimizer, data.train, recipe, epoch, bar)
             row |= validate(network, data.val, recipe)
             if recipe.test_every_epoch:
                 row["test_accuracy"] = _accuracy(_logits(network, data.test.images, recipe), data.test.labels)
@@ -244,6 +253,7 @@ def _test(run: Run, network: nn.Module, data: Dataset, state: dict[str, Any], or
         "epochs": len(history),
         "best_epoch": state["best_epoch"],
         "seconds": round(sum(row["seconds"] for row in history), 1),
+        "data": state["data"],
         **origin,
         "commit": ", ".join(state["commits"]) if all(state["commits"]) else None,
     }
@@ -257,8 +267,15 @@ def _logits(network: nn.Module, images: Tensor, recipe: Recipe) -> Tensor:
     network.eval()
     with _autocast(images.device, recipe):
         weight_map = network.weight_map() if isinstance(network, WeightMapped) else None
-        batches = [_outputs(network, _inputs(part, recipe), weight_map)[0] for part in images.split(EVALUATION_BATCH)]
-    return torch.cat(batches).float()
+        batch = EVALUATION_BATCH
+        while True:
+            try:
+                batches = [_outputs(network, _inputs(part, recipe), weight_map)[0] for part in images.split(batch)]
+                return torch.cat(batches).float()
+            except (MemoryError, RuntimeError) as error:
+                if batch == 1 or not _no_memory(error):
+                    raise
+            batch //= 2  # outside, where the error no longer holds what did not fit
 
 
 def _inputs(images: Tensor, recipe: Recipe) -> Tensor:

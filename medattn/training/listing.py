@@ -31,13 +31,15 @@ def queue(recipes: Iterable[Recipe], runs: Path | None = None) -> None:
 
 def every_run(runs: Path | None = None) -> list[Run]:
     """Give the runs there are, each in the folder where it is; ValueError names a recipe of another form."""
-    found = []
-    for path in sorted(Path(runs or runs_folder()).glob("*/recipe.yaml")):
-        try:
-            found.append(Run(Recipe.from_yaml(path), path.parent))
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}; move its folder away, or mend the recipe") from error
-    return found
+    return [read_run(path) for path in sorted(Path(runs or runs_folder()).glob("*/recipe.yaml"))]
+
+
+def read_run(path: Path) -> Run:
+    """Give the run of a folder by its recipe.yaml; ValueError names a recipe of another form."""
+    try:
+        return Run(Recipe.from_yaml(path), path.parent)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}; move its folder away, or mend the recipe") from error
 
 
 def list_runs(runs: Path | None = None, recipes: Iterable[Recipe] | None = None) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 import platform
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,23 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def provenance(device: torch.device) -> dict[str, Any]:
-    """Say where a run was made: device, versions, and the commit of the code with a mark if it was changed.
+    """Say where a run was made: device, versions, and the commit of the code (`code`)."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+    return {
+        "device": f"{device.type}: {name}",
+        "threads": torch.get_num_threads() if device.type == "cpu" else None,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "commit": code(),
+    }
 
-    The commit is that of this package's own repository: None where it is installed beside somebody else's.
+
+@cache
+def code() -> str | None:
+    """Give the commit of this package's code, marked if it was changed, as it was when this process first asked.
+
+    The process goes on with what it has loaded, whatever is edited or committed meanwhile. None where the package is
+    no part of a repository, or of somebody else's.
     """
 
     def git(*words: str) -> str:
@@ -27,14 +42,7 @@ def provenance(device: torch.device) -> dict[str, Any]:
     tracked = git("ls-files", "--", f"{PACKAGE.name}/__init__.py")
     commit = git("rev-parse", "--short=12", "HEAD") if tracked else ""
     changed = bool(git("status", "--porcelain", "--untracked-files=no", "--", PACKAGE.name))
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
-    return {
-        "device": f"{device.type}: {name}",
-        "threads": torch.get_num_threads() if device.type == "cpu" else None,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "commit": commit + (CHANGED if changed else "") if commit else None,
-    }
+    return commit + (CHANGED if changed else "") if commit else None
 
 
 def _processor() -> str:

@@ -21,6 +21,7 @@ import torch
 import yaml
 
 from medattn.attention import ATTENTION, PRIORS, WEIGHT_MAPS
+from medattn.attention.methods import with_floats
 from medattn.datasets.augment import AUGMENT, NORMALISE
 from medattn.datasets.splits import fold_of
 from medattn.near import near
@@ -103,6 +104,8 @@ class Recipe:
         for name in ("momentum", "weight_decay", "map_penalty", "seed"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name}={getattr(self, name)} must be a number, 0 or more")
+        if self.attention != "none":
+            object.__setattr__(self, "attention_options", with_floats(self.attention, self.attention_options))
         if self.batch_size % self.accumulate:
             raise ValueError(f"accumulate={self.accumulate} does not divide batch_size={self.batch_size}")
         if self.attention == "none" and (self.attention_options or self.attention_where):

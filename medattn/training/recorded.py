@@ -26,6 +26,7 @@ from medattn.training.recipe import Recipe
 from medattn.training.runs import Run, save_weights
 
 RECIPE_COLUMNS = [spec.name for spec in dataclasses.fields(Recipe)]
+RUN_FILES = ("recipe.yaml", "history.csv", "predictions.csv")
 RESULT_COLUMNS = [
     *("accuracy", "auc", "weighted_f1", "macro_f1", "n_correct", "n_test", "n_train", "best_epoch"),
     *("seconds", "device", "threads", "torch", "python", "commit"),
@@ -40,7 +41,9 @@ def record_run(run: Run, results: Path | None = None) -> None:
     """
     _recordable(run)
     folder = (results or results_folder()) / "runs" / run.recipe.run_id
-    for name in ("recipe.yaml", "history.csv", "predictions.csv"):
+    if (folder / "predictions.csv").exists() and not recorded_predictions(folder.name, results).equals(run.predictions):
+        _forget_measurements(folder.name, results)
+    for name in RUN_FILES:
         with write_whole(folder / name) as part:
             shutil.copyfile(run.folder / name, part)
     if run.recipe.weight_map != "none":
@@ -50,6 +53,20 @@ def record_run(run: Run, results: Path | None = None) -> None:
     row |= {name: _as_cell(getattr(run.recipe, name)) for name in RECIPE_COLUMNS}
     row |= {name: run.result.get(name) for name in RESULT_COLUMNS}
     record_rows("runs", run, pd.DataFrame([row]), results)
+
+
+def _forget_measurements(run: str, results: Path | None) -> None:
+    """Take what was measured on a recorded run out of the tables: it was trained anew, and is another network."""
+    place = results or results_folder()
+    for path in (place / "runs" / run).iterdir():
+        if path.name not in (*RUN_FILES, "map.safetensors"):
+            path.unlink()
+    with held(place):
+        for path in place.glob("*.csv"):
+            table = recorded_rows(path.stem, results)
+            if path.stem != "runs" and "run" in table and (table["run"] == run).any():
+                with write_whole(path) as part:
+                    table[table["run"] != run].to_csv(part, index=False, float_format="%.6g")
 
 
 def record_named(names: Sequence[str] = (), runs: Path | None = None, results: Path | None = None) -> list[str]:
@@ -145,17 +162,29 @@ def recorded_answers(runs: pd.DataFrame, results: Path | None = None) -> dict[st
     """
     if not len(runs):
         raise ValueError("there are no runs to compare: the query fits none of recorded_runs()")
-    runs = runs.assign(prior=[_of_any_seed(row) for row in runs.to_dict("records")])
+    runs = runs.assign(prior=_of_any_seed(runs, results))
     fields = [name for name in RECIPE_COLUMNS if name != "seed"]
     differ = [name for name in fields if runs[name].nunique(dropna=False) > 1]
     methods = pd.Series([_named(row) for row in runs[differ].to_dict("records")], index=runs.index)
     return {name: recorded_right(rows, results) for name, rows in runs.groupby(methods, sort=False)}
 
 
-def _of_any_seed(row: dict[str, Any]) -> str:
-    """Name a run's prior in short: "global", where only the map and the seed are new beside the run itself."""
-    alike = re.sub(r"[^\w.-]+", "-", f"{row['dataset']}{row['size']}-{row['network']}-")
-    return re.sub(r"-s\d+-\w{8}$", "", row["prior"].removeprefix(alike))
+def _of_any_seed(runs: pd.DataFrame, results: Path | None) -> list[str]:
+    """Name each run's prior in short: "global", where only the map and the seed are new beside the run itself.
+
+    Recorded priors that differ in more than their seed keep their whole names.
+    """
+    short = []
+    for row in runs.to_dict("records"):
+        alike = re.sub(r"[^\w.-]+", "-", f"{row['dataset']}{row['size']}-{row['network']}-")
+        short.append(re.sub(r"-s\d+-\w{8}$", "", row["prior"].removeprefix(alike)))
+    fields = [name for name in RECIPE_COLUMNS if name != "seed"]
+    settings = {row["run"]: str([row[name] for name in fields]) for row in recorded_runs(results).to_dict("records")}
+    of_prior = {prior: settings.get(prior, "") for prior in runs["prior"]}
+    kinds: dict[str, set[str]] = {}
+    for name, prior in zip(short, runs["prior"], strict=True):
+        kinds.setdefault(name, set()).add(of_prior[prior])
+    return [name if len(kinds[name]) == 1 else prior for name, prior in zip(short, runs["prior"], strict=True)]
 
 
 def _named(fields: dict[str, Any]) -> str:

@@ -28,7 +28,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from medattn.attention import WEIGHT_MAPS, FixedMap, WeightMapped, insert_attention, set_prior
-from medattn.datasets import Dataset, load_dataset, resplit, shuffle_labels
+from medattn.datasets import OWN, Dataset, load_dataset, resplit, shuffle_labels
 from medattn.datasets.augment import NORMALISE
 from medattn.evaluation.metrics import Scores, score
 from medattn.networks import build_network
@@ -128,6 +128,19 @@ class Run:
                 part.write_text(f"{type(error).__name__}: {error}")
             raise
 
+    def check_data(self) -> None:
+        """Raise ValueError where the user's own file or folder holds other images than this finished run was made of.
+
+        One that is gone says nothing; the other data sets are known by their names.
+        """
+        if self.recipe.dataset.startswith(OWN) and "data" in self.result:
+            try:
+                data = self.dataset().fingerprint()
+            except FileNotFoundError:
+                return
+            if data != self.result["data"]:
+                raise ValueError(other_data(self))
+
     def dataset(self) -> Dataset:
         """Load the data set of the recipe, divided as the recipe says."""
         data = load_dataset(self.recipe.dataset, self.recipe.size, **self.recipe.dataset_options)
@@ -137,12 +150,14 @@ class Run:
     @property
     def maps(self) -> Tensor:
         """The weight map before training and after each epoch that it was learned in: (1 + epochs, H, W)."""
+        self._learned_a_map()
         self._existing("maps")
         return torch.stack([load_file(path)["map"] for path in map_files(self.folder)])
 
     @property
     def weight_map(self) -> Tensor:
         """The weight map of the tested epoch, (H, W)."""
+        self._learned_a_map()
         with self._reading("best.safetensors") as path:
             return load_file(path)["source.map"][0, 0]
 
@@ -151,9 +166,13 @@ class Run:
         with self._reading("best.safetensors") as path:
             weights = load_file(path, device=str(device))
         n_classes, channels = self.result["n_classes"], self.result["channels"]
-        network = build_from(self.recipe, n_classes, channels).to(device)
+        network = build_from(self.recipe, n_classes, channels, weights_follow=True).to(device)
         network.load_state_dict(weights)
         return network.eval()
+
+    def _learned_a_map(self) -> None:
+        if self.recipe.weight_map == "none":
+            raise ValueError(f"run {self.recipe.run_id} has weight_map='none': it learned no map")
 
     def _existing(self, name: str) -> Path:
         if not (self.folder / name).exists():
@@ -167,6 +186,14 @@ class Run:
         path = self._existing(name)
         with undamaged(path):
             yield path
+
+
+def other_data(run: Run) -> str:
+    """Say that a run's data set is not the one that it was begun with."""
+    return (
+        f"the images or labels of {run.recipe.dataset} are not those with which {run.folder} was begun: put those "
+        "back, or delete the folder to train the run anew"
+    )
 
 
 @contextmanager
@@ -185,15 +212,21 @@ def map_files(folder: Path) -> list[Path]:
 
 
 def build_from(
-    recipe: Recipe, n_classes: int, channels: int, images: Tensor | None = None, runs: Path | None = None
+    recipe: Recipe,
+    n_classes: int,
+    channels: int,
+    images: Tensor | None = None,
+    runs: Path | None = None,
+    weights_follow: bool = False,
 ) -> nn.Module:
     """Build the untrained network of a recipe, attention inserted, behind a weight map where it has one.
 
     The map is learned from `images`, all training images, uint8 (N, C, H, W); without them it is a constant to load.
-    So is a prior's map, which training takes from the run that the recipe names (`prior_map`).
+    So is a prior's map, which training takes from the run that the recipe names (`prior_map`). `weights_follow`: all
+    weights are to be loaded, and ImageNet's are not.
     """
     network = build_network(
-        recipe.network, n_classes, channels, recipe.size, pretrained=recipe.pretrained, stem=recipe.stem
+        recipe.network, n_classes, channels, recipe.size, recipe.pretrained, recipe.stem, weights_follow
     )
     if recipe.attention != "none":
         where = list(recipe.attention_where) if recipe.attention_where else None

@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from medattn.attention import WeightMapped
 from medattn.paths import write_whole
 from medattn.training.cut_off import freeze
-from medattn.training.runs import Run, save_weights, undamaged
+from medattn.training.runs import Run, other_data, save_weights, undamaged
 
 
 def resume(run: Run, network: nn.Module, optimizer: Optimizer, device: torch.device, data: str) -> dict[str, Any]:
@@ -29,10 +29,7 @@ def resume(run: Run, network: nn.Module, optimizer: Optimizer, device: torch.dev
     with undamaged(path):
         saved = torch.load(path, map_location=device, weights_only=True)
     if saved.setdefault("data", data) != data:
-        raise ValueError(
-            f"the images or labels of {run.recipe.dataset} are not those with which {run.folder} was begun: put those "
-            "back to go on, or delete the folder to train the run anew"
-        )
+        raise ValueError(other_data(run))
     if "source.map" in saved["network"]:
         freeze(network, optimizer)
     network.load_state_dict(saved.pop("network"))

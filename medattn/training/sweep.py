@@ -37,15 +37,18 @@ def sweep(
     """Train every recipe that is not finished; give the table of all, as `list_runs` does.
 
     Here it takes `workers` processes of `threads` threads (default: as many as there are cores; four a GPU); with
-    `scheduler`, the address of a Dask scheduler such as "tcp://host:8786", all of its workers, which must see the same
-    code, data and runs folders. The number of threads decides a run's last bits, so it is said and not found out.
+    `scheduler`, the address of a Dask scheduler such as "tcp://host:8786", all of its workers, each on the fastest
+    device that it has, which must see the same code, data and runs folders. The number of threads decides a run's last
+    bits, so it is said and not found out.
     A failed run is told and left out while the others go on; a killed worker costs the epochs it was in.
     """
     for name, value in (("workers", workers), ("threads", threads)):
         if value is not None and value < 1:
             raise ValueError(f"{name}={value} must be 1 or more")
+    if workers is not None and scheduler is not None:
+        raise ValueError(f"workers={workers} is for this machine; the workers of {scheduler} are started beside it")
     recipes = list({recipe.run_id: recipe for recipe in recipes}.values())
-    devices = _devices()
+    devices = _devices() if scheduler is None else [None]
     workers = workers or (max(_cores() // threads, 1) if devices == ["cpu"] else RUNS_A_GPU * len(devices))
     given_up: set[str] = set()
     epochs_at_death = None
@@ -78,7 +81,7 @@ def sweep(
     return list_runs(runs, recipes)
 
 
-def _train(recipe: Recipe, device: str, threads: int, runs: Path | None) -> tuple[str, str]:
+def _train(recipe: Recipe, device: str | None, threads: int, runs: Path | None) -> tuple[str, str]:
     before = torch.get_num_threads()  # a single worker is the caller's own process
     torch.set_num_threads(threads)
     try:

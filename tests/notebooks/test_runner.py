@@ -26,7 +26,9 @@ SLEEP = "import subprocess, time\nsubprocess.Popen(['sleep', '977'])\ntime.sleep
 def write(root, name, *cells):
     """Write a notebook: a title, the parameters, then code cells as (source, tag) or source."""
     notebook = nbformat.v4.new_notebook()
-    notebook.cells = [nbformat.v4.new_markdown_cell(f"# {name[:2]} · Title\n\n[next](01_next.ipynb)")]
+    notebook.cells = [
+        nbformat.v4.new_markdown_cell(f"# {name[:2]} · Title\n\n[next](01_next.ipynb) [there](01_next.ipynb#There)")
+    ]
     for cell in [(PARAMETERS, "parameters"), *cells]:
         source, *tags = (cell,) if isinstance(cell, str) else cell
         notebook.cells.append(nbformat.v4.new_code_cell(source, metadata={"tags": tags} if tags else {}))
@@ -71,7 +73,9 @@ def test_values_reach_the_notebook_with_their_types(tmp_path, monkeypatch, capsy
     done = tmp_path / "out" / "04_training.paper.ipynb"
     assert said(done)[-1] == "7 (1, 2, 4)\n"
     assert str(done) in capsys.readouterr().out
-    assert 'href="01_next.html"' in done.with_suffix(".html").read_text()
+    assert all(
+        f'href="{link}"' in done.with_suffix(".html").read_text() for link in ("01_next.html", "01_next.html#There")
+    )
     assert not (tmp_path / "out" / "04_training.ipynb").exists()
 
 

@@ -322,3 +322,9 @@ def test_floats_are_refused_as_they_have_lost_their_zeros():
     with pytest.raises(ValueError, match="floats, which have lost their zeros"):
         misfits([85.9, 87.2], 156)
     assert misfits(["85.90", "87.20"], 156)["printed"].tolist() == ["87.20"]
+
+
+def test_groups_of_one_name_are_refused():
+    rows = pd.DataFrame({"a": ["x y", "x"], "b": ["z", "y z"], "accuracy": ["50.00", "25.00"]})
+    with pytest.raises(ValueError, match="several groups are named 'x y z': rename one of them"):
+        audit(rows, "accuracy", ["a", "b"])

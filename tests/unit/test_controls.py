@@ -1,6 +1,7 @@
 """Controls, handled without a front end: what they show follows what is chosen."""
 
 import ipywidgets
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -8,6 +9,7 @@ from torch import nn
 from medattn import controls, figures
 from medattn.attention import FixedMap, WeightMapped, insert_attention
 from medattn.controls import parts
+from medattn.controls.global_map import recorded_sweep
 from medattn.datasets import load_dataset
 from medattn.datasets.augment import to_float
 from medattn.networks import build_network
@@ -182,6 +184,20 @@ def test_a_global_map_is_followed_over_epochs(run):
     share = DATA_SET.region.float().mean()
     assert f"union: {share:.2f}" in caption.value
     assert bytes(sweep.value).startswith(b"\x89PNG") and "lambda" in said.value
+
+
+def test_a_sweep_is_of_one_method_and_may_have_no_cut_off(tmp_path):
+    def row(seed, **fields):
+        cells = {"run": f"r{seed}", "dataset": "phantoms", "size": 28, "weight_map": "global", "map_options": "{}"}
+        cells |= {"split": "own", "dataset_options": "{}", "network": "resnet18", "pretrained": False, "prior": ""}
+        cells |= {"attention": "none", "shuffle_labels": False, "epochs": 2, "n_train": 600, "lr": 0.1}
+        cells |= {"weight_decay": 1e-4, "map_hidden": 32, "map_penalty": 0.01, "map_epochs": None, "seed": seed}
+        return cells | {"accuracy": 0.5} | fields
+
+    rows = [row(0), row(1), row(2, map_penalty=0.1), row(3, attention="ppcr"), row(4, attention="ppcr")]
+    pd.DataFrame(rows).to_csv(tmp_path / "runs.csv", index=False)
+    table = recorded_sweep(DATA_SET, tmp_path)
+    assert table["parameter"].unique().tolist() == ["map_penalty"] and sorted(table["seed"]) == [0, 1, 2]
 
 
 def test_nothing_recorded_is_said_and_no_sweep_drawn(run, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import time
 from dataclasses import replace
 from functools import partialmethod
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -21,7 +23,7 @@ from medattn.datasets import Split, load_dataset
 from medattn.training import DivergedError, Recipe, Run, as_printed, fit, list_runs, predict
 from medattn.training.fit import learning_rate
 from medattn.training.protocol import protocol_recipes
-from medattn.training.provenance import provenance
+from medattn.training.provenance import code, provenance
 
 FEW = {"n_train": 40, "n_val": 16, "n_test": 16}
 SHORT = Recipe(
@@ -306,12 +308,38 @@ def test_every_commit_that_took_part_is_named(tmp_path, monkeypatch):
     assert run.result["epochs"] == len(run.history) == 1
 
 
-def test_where_there_is_no_git_the_commit_is_not_known(monkeypatch):
+@pytest.fixture
+def asked_anew():
+    code.cache_clear()
+    yield
+    code.cache_clear()
+
+
+def test_where_there_is_no_git_the_commit_is_not_known(monkeypatch, asked_anew):
     monkeypatch.setenv("PATH", "")
     assert provenance(torch.device("cpu"))["commit"] is None
 
 
-def test_a_repository_that_does_not_hold_the_package_names_no_commit(tmp_path, monkeypatch):
+def test_a_process_goes_on_with_the_code_it_has_loaded(tmp_path, monkeypatch, asked_anew):
+    def git(*words):
+        subprocess.run(["git", "-C", tmp_path, "-c", "user.name=a", "-c", "user.email=a@b", *words], check=True)
+
+    module = tmp_path / "medattn" / "__init__.py"
+    module.parent.mkdir()
+    module.touch()
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "first")
+    monkeypatch.setattr(sys.modules["medattn.training.provenance"], "PACKAGE", module.parent)
+    first = code()
+    assert re.fullmatch("[0-9a-f]{12}", first)
+    module.write_text("changed = True\n")
+    assert code() == first
+    code.cache_clear()  # another process
+    assert code() == first + "+changes"
+
+
+def test_a_repository_that_does_not_hold_the_package_names_no_commit(tmp_path, monkeypatch, asked_anew):
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
     subprocess.run(
         ["git", "-C", tmp_path, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "mine", "--allow-empty"],
@@ -339,6 +367,31 @@ def test_out_of_memory_says_what_to_try(tmp_path, monkeypatch, error):
     monkeypatch.setattr(FIT_MODULE, "train_epoch", full)
     with pytest.raises(MemoryError, match=r"16 images at a time at 28 px: try accumulate=2 "):
         fit(SHORT, "cpu", progress=False, runs=tmp_path)
+
+
+def test_evaluation_takes_as_many_images_at_a_time_as_there_is_memory_for(monkeypatch):
+    network, images = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 2)), torch.randint(256, (300, 3, 8, 8)).byte()
+    expected, sizes, outputs = predict(network, images, SHORT), [], FIT_MODULE._outputs
+
+    def small(network, inputs, weight_map):
+        sizes.append(len(inputs))
+        if len(inputs) > 100:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return outputs(network, inputs, weight_map)
+
+    monkeypatch.setattr(FIT_MODULE, "_outputs", small)
+    torch.testing.assert_close(predict(network, images, SHORT), expected)
+    assert sizes == [256, 128, 64, 64, 64, 64, 44]
+    monkeypatch.setattr(FIT_MODULE, "_outputs", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("none left")))
+    with pytest.raises(torch.OutOfMemoryError, match="none left"):
+        predict(network, images, SHORT)
+
+
+def test_predicting_leaves_the_modes_as_they_were():
+    network = nn.Sequential(nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2), nn.AdaptiveAvgPool2d(1), nn.Flatten()).train()
+    network[1].eval()  # a frozen norm
+    predict(network, torch.zeros(2, 3, 4, 4, dtype=torch.uint8), SHORT)
+    assert network.training and network[0].training and not network[1].training
 
 
 @pytest.mark.parametrize("message", ["shapes do not match", "unsupported memory format option"])
@@ -422,6 +475,58 @@ def test_what_an_interrupted_run_cannot_go_on_from_is_named(tmp_path, monkeypatc
     (folder / "resume.pt").write_bytes((folder / "resume.pt").read_bytes()[:1000])
     with pytest.raises(ValueError, match=r"resume\.pt is damaged"):
         fit(SHORT.replace(epochs=1), "cpu", progress=False, runs=tmp_path)
+
+
+def test_a_finished_run_is_not_given_back_for_other_images(tmp_path, monkeypatch):
+    monkeypatch.setenv("MEDATTN_DATA", str(tmp_path))
+
+    def write(value):
+        images = np.full((6, 28, 28), value, dtype=np.uint8)
+        labels = np.tile([0, 1], 3)
+        arrays = {f"{split}_{what}": a for split in ("train", "val", "test") for what, a in
+                  (("images", images), ("labels", labels))}  # fmt: skip
+        np.savez(tmp_path / "own.npz", **arrays)
+
+    recipe = SHORT.replace(dataset="npz:own.npz", dataset_options={}, attention="none", epochs=1)
+    write(1)
+    run = fit(recipe, "cpu", progress=False, runs=tmp_path / "runs")
+    assert fit(recipe, "cpu", progress=False, runs=tmp_path / "runs").result == run.result
+    write(2)
+    with pytest.raises(ValueError, match=r"npz:own\.npz are not those with which .* was begun: put those back"):
+        fit(recipe, "cpu", progress=False, runs=tmp_path / "runs")
+    (tmp_path / "own.npz").unlink()  # gone: the run is still what it was
+    assert fit(recipe, "cpu", progress=False, runs=tmp_path / "runs").result == run.result
+
+
+def test_a_run_without_a_map_is_not_taken_for_a_damaged_one(unbroken):
+    for read in (lambda: unbroken.maps, lambda: unbroken.weight_map):
+        with pytest.raises(ValueError, match="has weight_map='none': it learned no map"):
+            read()
+
+
+def test_a_recipe_that_cannot_be_read_is_named(tmp_path):
+    folder = Run.of(SHORT, tmp_path).folder
+    folder.mkdir()
+    (folder / "recipe.yaml").write_text("foo: 1\n")
+    with pytest.raises(ValueError, match=r"recipe\.yaml: a recipe has no field 'foo'.*move its folder away"):
+        fit(SHORT, "cpu", progress=False, runs=tmp_path)
+
+
+def test_a_run_that_began_with_pretrained_weights_is_loaded_without_them(tmp_path, monkeypatch):
+    def timm_weights(*_arguments, **_options):
+        raise OSError("no network")
+
+    monkeypatch.setattr("timm.models._builder.load_state_dict_from_hf", timm_weights)
+    monkeypatch.setattr("timm.models._builder.load_state_dict_from_url", timm_weights)
+    recipe = SHORT.replace(pretrained=True, epochs=1)
+    with pytest.raises(FileNotFoundError, match="could not be downloaded"):
+        fit(recipe, "cpu", progress=False, runs=tmp_path)
+    trained = fit(SHORT.replace(epochs=1), "cpu", progress=False, runs=tmp_path)
+    run = Run.of(recipe, tmp_path)
+    for name in ("best.safetensors", "result.json"):
+        shutil.copy(trained.folder / name, run.folder / name)
+    images = trained.dataset().test.images
+    assert torch.equal(predict(run.network(), images, recipe), predict(trained.network(), images, recipe))
 
 
 def test_a_run_whose_data_set_is_not_there_is_listed_with_the_reason(tmp_path):

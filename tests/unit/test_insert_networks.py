@@ -131,7 +131,7 @@ def test_a_module_of_two_names_is_followed_by_attention_whichever_is_called():
         def forward(self, x):
             return self.norm(self.stem[0](x))
 
-    for where in (nn.BatchNorm2d, "norm"):
+    for where in (nn.BatchNorm2d, "norm", ["stem.1", "norm", "norm"]):
         network = Aliased()
         [site] = insert_attention(network, "ppcr", 8, where=where)
         nn.init.constant_(site.module.integrate.weight, torch.nan)
@@ -264,6 +264,20 @@ def test_pretrained_networks_that_transform_their_input_take_grey_images(name, m
         assert network(image.expand(1, channels, 96, 96)).shape == (1, 3)
     of_grey, of_colour = (output[..., 2:-2, 2:-2] for output in seen)  # away from the border
     assert_close(of_grey, of_colour, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "squeezenet1_1", "googlenet", "inception_v3"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_where_weights_follow_the_network_has_the_form_of_a_pretrained_one(name, channels, monkeypatch):
+    weights = torchvision.models.get_model_weights(name).DEFAULT
+    full = torchvision.models.get_model(name, weights=None, **({} if "net1" in name else {"init_weights": False}))
+    monkeypatch.setattr(type(weights), "get_state_dict", lambda *_arguments, **_options: full.state_dict())
+    pretrained = build_network(name, 3, channels, 96, pretrained=True, stem="usual")
+    monkeypatch.setattr(type(weights), "get_state_dict", None)  # never asked for
+    follows = build_network(name, 3, channels, 96, pretrained=True, stem="usual", weights_follow=True)
+    follows.load_state_dict(pretrained.state_dict())
+    image = torch.randn(2, channels, 96, 96)
+    assert_close(follows.eval()(image), pretrained.eval()(image))
 
 
 def test_a_stem_with_another_norm_is_made_small():

@@ -82,6 +82,23 @@ def test_shuffled_labels_keep_their_counts_and_the_test_images_theirs():
     assert SMALL.replace(shuffle_labels=True).run_id != SMALL.run_id
 
 
+def test_shuffled_labels_are_compared_seed_by_seed(monkeypatch):
+    def scores(run, results):
+        value = {"r0": 0.5, "r1": 0.6, "r2": 0.7, "s1": 0.1, "s2": 0.4, "s3": 0.9}[run]
+        noise = 0.01 * torch.rand(40, generator=torch.Generator().manual_seed(int(value * 10))).double()
+        return {"layer1/auc": value + noise, "centre/auc": noise}
+
+    monkeypatch.setattr("medattn.lesion_scores.recorded_scores", scores)
+    rows = [{"seed": seed, "run": f"r{seed}", "shuffle_labels": False} for seed in (0, 1, 2)]
+    rows += [{"seed": seed, "run": f"s{seed}", "shuffle_labels": True} for seed in (3, 1, 2)]
+    runs = pd.DataFrame(rows).assign(attention="ppcr", weight_map="none")
+    [row] = beside_baselines(runs).to_dict("records")
+    assert row["seeds"] == 3 and row["shuffled"] == pytest.approx((0.5 + 0.3) / 2, abs=0.01)  # of seeds 1 and 2
+    assert pd.isna(beside_baselines(runs[~runs["shuffle_labels"] | runs["seed"].eq(3)])["shuffled"]).all()
+    with pytest.raises(ValueError, match="r0 has the seed of another run of its method"):
+        beside_baselines(pd.concat([runs, runs]))
+
+
 def test_maps_are_set_beside_their_baselines(monkeypatch):
     generator = torch.Generator().manual_seed(0)
 

@@ -82,6 +82,14 @@ def test_only_mass_asks_how_large_values_are(score):
     torch.testing.assert_close(SCORES[score](maps, masks), SCORES[score]((5 * maps).exp(), masks))
 
 
+@pytest.mark.parametrize("score", SCORES)
+def test_a_pixel_may_be_ruled_out(score):
+    maps, masks = blind(3)
+    least = maps.clone()
+    least[:, 0], maps[:, 0] = maps.min() - 1 if score != "mass" else 0, -torch.inf
+    torch.testing.assert_close(SCORES[score](maps, masks), SCORES[score](least, masks))
+
+
 def test_what_cannot_be_scored_is_nan():
     maps, masks = torch.rand(1, 4, 4), torch.zeros(1, 4, 4, dtype=torch.bool)
     assert relevance_rank(maps, masks).isnan() and average_precision(maps, masks).isnan()

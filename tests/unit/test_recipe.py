@@ -90,6 +90,12 @@ def test_the_global_attention_papers_settings_and_grids():
         assert set(grid["weight_decay"]) == {1e-3, 1e-4, 1e-5}
 
 
+def test_equal_options_have_one_identity():
+    whole, real = (Recipe(attention="ppcr", attention_options={"init": init}) for init in (1, 1.0))
+    assert whole.run_id == real.run_id and whole.to_yaml() == real.to_yaml()
+    assert Recipe(attention="se", attention_options={"reduction": 8}).attention_options == {"reduction": 8}
+
+
 def test_options_come_in_any_order_and_as_lists_or_tuples():
     one = Recipe(attention="ppcr", attention_options={"scales": (1, 2), "norm": "pixel"})
     other = Recipe(attention="ppcr", attention_options={"norm": "pixel", "scales": [1, 2]})

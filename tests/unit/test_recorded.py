@@ -184,6 +184,34 @@ def test_runs_that_take_the_map_of_their_own_seed_are_one_method(tmp_path):
     assert set(recorded_answers(one_prior, tmp_path / "results")) == {"prior_use=multiply", "prior_use=start"}
 
 
+def test_maps_of_other_settings_are_other_priors(tmp_path):
+    for seed, penalty in ((0, 0.001), (1, 0.1)):
+        learned = Recipe(weight_map="global", map_penalty=penalty, seed=seed)
+        of_it = Recipe(attention="ppcr", seed=seed, prior=learned.run_id)
+        record_run(finished(of_it, tmp_path / "runs"), tmp_path / "results")
+        cells = {name: getattr(learned, name) for name in ("dataset", "weight_map", "map_penalty", "seed")}
+        row = pd.DataFrame([cells])
+        record_rows("runs", finished(learned, tmp_path / "runs"), row, tmp_path / "results")
+    of_them = recorded_runs(tmp_path / "results").query("attention == 'ppcr'")
+    assert sorted(len(by_seed) for by_seed in recorded_answers(of_them, tmp_path / "results").values()) == [1, 1]
+
+
+def test_a_run_that_was_trained_anew_loses_what_was_measured_on_it(tmp_path):
+    results = tmp_path / "results"
+    runs = [finished(seed, tmp_path / "runs") for seed in (0, 1)]
+    for run in runs:
+        record_run(run, results)
+        record_rows("stages", run, pd.DataFrame({"stage": ["layer1"], "deviation": [0.1]}), results)
+        (results / "runs" / run.recipe.run_id / "lesions.safetensors").touch()
+    record_run(runs[0], results)  # the same again
+    assert recorded_rows("stages", results)["seed"].tolist() == [0, 1]
+    (runs[0].folder / "predictions.csv").write_text("index,label,p0,p1\n0,1,0.125,0.875\n")
+    record_run(runs[0], results)
+    assert recorded_rows("stages", results)["seed"].tolist() == [1]
+    assert [path.parent.name for path in results.glob("runs/*/lesions.safetensors")] == [runs[1].recipe.run_id]
+    assert recorded_runs(results)["seed"].tolist() == [0, 1]
+
+
 def test_what_is_recorded_keeps_the_documented_schema():
     """data/results/README.md names every column; every run has its recipe, history and predictions, and they agree."""
     folder = results_folder()

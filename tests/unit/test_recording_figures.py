@@ -13,7 +13,7 @@ from torch.testing import assert_close
 from medattn import figures
 from medattn.attention import ATTENTION_MAPS, CrossChannelPyramidPooling, PixelNorm, insert_attention
 from medattn.networks import build_network
-from medattn.recording import last_of_each_stage, on_image, record, record_images
+from medattn.recording import last_of_each_stage, on_image, record, record_images, stages
 from medattn.teaching import show, within
 
 
@@ -126,6 +126,22 @@ def test_every_method_with_a_map_is_recorded_in_a_network(attention, images):
     ]
     assert all(recorded.energy.shape == recorded.attention.shape for recorded in seen.values())
     assert n_hooks(network) == 0
+
+
+def test_a_stage_is_where_the_names_of_the_blocks_part():
+    def of(name, prefix="", **options):
+        network = build_network(name, 2, size=64)
+        sites = insert_attention(network, "ppcr", 64, **options)
+        network = nn.Module() if prefix else network
+        network.image_cnn = build_network(name, 2, size=64) if prefix else None
+        return set(stages(network, [prefix + site.name for site in sites]).values())
+
+    layers = {f"layer{k}" for k in (1, 2, 3, 4)}
+    assert of("timm:test_resnet") == of("timm:test_resnet", "image_cnn.") == layers
+    assert of("timm:test_resnet", where="layer4.0.bn2") == {"layer4"}
+    assert of("regnet_y_400mf") == {f"trunk_output.block{k}" for k in (1, 2, 3, 4)}
+    blocks = ["features.denseblock1", "features.denseblock2"]
+    assert of("densenet121", where=blocks) == set(blocks)
 
 
 def test_recording_in_training_moves_a_batch_norm_once():

@@ -153,6 +153,12 @@ def test_maps_come_by_their_epoch(tmp_path):
 def test_numbers_of_workers_are_checked(tmp_path):
     with pytest.raises(ValueError, match="workers=0 must be 1 or more"):
         sweep([SHORT], workers=0, runs=tmp_path)
+    with pytest.raises(ValueError, match="workers=2 is for this machine; the workers of tcp://there:1 are started"):
+        sweep([SHORT], workers=2, scheduler="tcp://there:1", runs=tmp_path)
+
+
+def test_a_worker_that_is_told_no_device_takes_its_own(tmp_path, monkeypatch):
+    assert sys.modules["medattn.training.sweep"]._train(SHORT, None, 1, tmp_path) == (SHORT.run_id, "finished")
 
 
 def test_a_dask_worker_killed_in_the_middle_loses_no_run(tmp_path, unbroken):
