@@ -35,12 +35,12 @@ KINDS = {
 VERDICTS = {
     "replicated": "tested here; the 95 % interval of the difference lies on the claimed side of 0",
     "not replicated": "tested here; the interval does not lie above 0 and excludes the printed difference",
-    "undecided": "tested here, but the interval holds 0 and the printed difference, or with too few seeds, or on other "
-    "data or networks than the paper's",
+    "undecided": "nothing recorded decides it: the interval holds 0 and the printed difference, the seeds are too few, "
+    "or the runs are unlike the paper's",
     "partly": "a claim of several parts, which come out differently",
     "true by algebra": "follows from the definitions, for every network and image",
     "contradicted": "algebra, a control or the paper's own printed numbers deny it; no seed can change that",
-    "not testable here": "the data is not here, or nothing that can be measured is claimed",
+    "not testable here": "the data or the runs are not here, or nothing that can be measured is claimed",
 }
 
 

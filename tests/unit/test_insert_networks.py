@@ -11,7 +11,7 @@ from torch.testing import assert_close
 
 from medattn.attention import PPCR, GlobalAttention, attention_sites, insert_attention, resize_attention
 from medattn.attention.insert import first_convolution
-from medattn.networks import build_network
+from medattn.networks import AUXILIARY_HEADS, build_network
 
 LAST_BLOCKS = [
     ("resnet18", 8, "layer1.0.bn2", 64),
@@ -270,7 +270,8 @@ def test_pretrained_networks_that_transform_their_input_take_grey_images(name, m
 @pytest.mark.parametrize("channels", [1, 3])
 def test_where_weights_follow_the_network_has_the_form_of_a_pretrained_one(name, channels, monkeypatch):
     weights = torchvision.models.get_model_weights(name).DEFAULT
-    full = torchvision.models.get_model(name, weights=None, **({} if "net1" in name else {"init_weights": False}))
+    options = {"init_weights": False} if name in AUXILIARY_HEADS else {}
+    full = torchvision.models.get_model(name, weights=None, **options)
     monkeypatch.setattr(type(weights), "get_state_dict", lambda *_arguments, **_options: full.state_dict())
     pretrained = build_network(name, 3, channels, 96, pretrained=True, stem="usual")
     monkeypatch.setattr(type(weights), "get_state_dict", None)  # never asked for
