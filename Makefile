@@ -1,4 +1,4 @@
-# The project's remote control. Every target sets up .venv first, once; a set-up that was interrupted is repeated.
+# The project's remote control. Every target that needs .venv sets it up first, once; a set-up that was interrupted is repeated.
 # Another Python than the first suitable one: PYTHON=python3.12 make ...
 
 VENV := .venv

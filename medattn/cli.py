@@ -209,7 +209,8 @@ def _parser() -> argparse.ArgumentParser:
     words = command(run, "execute notebooks, to out/, as notebook and HTML page")
     words.add_argument("notebook", nargs="*", help="04, solutions/04")
     words.add_argument("--all", action="store_true", help="all notebooks and solutions, with their defaults")
-    words.add_argument("--paper", action="store_true", help="with the paper's settings (notebooks/paper/)")
+    settings = "with the paper's settings, or those of our recorded runs (notebooks/paper/)"
+    words.add_argument("--paper", action="store_true", help=settings)
     words.add_argument("-p", action="append", default=[], metavar="NAME=VALUE", help="a parameter's value")
     words = command(refresh, "execute the committed notebooks and keep what can be compared")
     words.add_argument("notebook", nargs="*", help="04, solutions/04; without: all")
@@ -220,7 +221,8 @@ def _parser() -> argparse.ArgumentParser:
     words.add_argument("recipe", type=Path, metavar="RECIPE.yaml")
     words = command(sweep, "train a table of a paper on every core, or on a cluster")
     words.add_argument("table", nargs="?", help="table1 ... table6, global-table2, global-fig7; without: what they are")
-    for name, what in (("datasets", "instead of the table's"), ("networks", "too"), ("methods", "of the table's")):
+    instead = "instead of the table's"
+    for name, what in (("datasets", instead), ("networks", instead), ("methods", "of the table's")):
         words.add_argument(f"--{name}", type=_list, metavar="A,B", help=f"these {name}, {what}")
     words.add_argument(
         "--seeds", type=int, default=1, help="how many runs of each recipe: seeds 0, 1, ... (default: 1)"

@@ -30,6 +30,8 @@ def published(table: str) -> pd.DataFrame:
     Raises ValueError for any other name, with the tables there are.
     """
     path = papers_folder() / f"{table}.csv"
+    if not papers_folder().is_dir():
+        raise ValueError(f"the printed tables are in a checkout's data/papers, and {papers_folder()} is not there")
     if not path.exists():
         there = ", ".join(sorted(file.stem for file in papers_folder().glob("*.csv")))
         raise ValueError(f"there is no published table {table!r}; there are {there}")

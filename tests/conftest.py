@@ -1,6 +1,7 @@
 """What holds for every test: it needs no network, and leaves the user's training runs alone."""
 
 import ipaddress
+import os
 import socket
 
 import pytest
@@ -39,5 +40,7 @@ def no_network():
         return connect(self, address)
 
     with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.lower().endswith("_proxy")]:  # one may be on this machine
+            patch.delenv(name)
         patch.setattr(socket.socket, "connect", connect_here)
         yield

@@ -23,7 +23,7 @@ from medattn.datasets.divide import train_val
 from medattn.datasets.pictures import read_pictures
 from medattn.datasets.problems import Problems
 from medattn.datasets.tables import one_label_each, read_table
-from medattn.paths import data_folder, papers_folder
+from medattn.paths import data_folder
 
 TASKS = {  # column of the tables, names of grades 0, 1, ...
     "retinopathy": ("Retinopathy grade", ("none", "mild", "moderate", "severe", "proliferative")),
@@ -65,9 +65,7 @@ def load_idrid(size: int, task: str = "retinopathy") -> Dataset:
     check_size(size)
     if task not in TASKS:
         raise ValueError(f"task={task!r} is not one of {', '.join(TASKS)}")
-    require(_PART, _LAYOUT)
-    problems = Problems(idrid_folder(), _LAYOUT)
-    files = _files(problems)
+    problems, files = _found()
     grades = _grades(task, files, problems)
     images = _decode(files, size, problems)
     problems.raise_any()
@@ -78,6 +76,16 @@ def load_idrid(size: int, task: str = "retinopathy") -> Dataset:
     pool, test = Split(images[:n], labels[:n]), Split(images[n:], labels[n:])
     train, val = train_val(pool.labels, classes)
     return Dataset("idrid", size, classes, pool.take(train), pool.take(val), test)
+
+
+def graded(size: int) -> tuple[list[tuple[str, str]], Tensor]:
+    """Give all names, ("train", "IDRiD_001"), and images as `load_idrid` aligns them, (N, 3, size, size) uint8."""
+    check_size(size)
+    problems, files = _found()
+    images = _decode(files, size, problems)
+    problems.raise_any()
+    splits = {place: split for split, place in PLACES.items()}
+    return [(splits[place], name) for place, _, name in (file.partition("/") for file in files)], images
 
 
 def require(part: str, layout: str) -> None:
@@ -92,20 +100,21 @@ def require(part: str, layout: str) -> None:
 
 def flipped_positions() -> dict[str, set[int]]:
     """Give the flipped images' positions in name order, from 0, of "train" and "test" (the supplement's lists)."""
-    table = pd.read_csv(papers_folder() / "idrid_flips.csv")
+    table = pd.read_csv(Path(__file__).with_name("idrid_flips.csv"))
     return {split: set(rows["index"].tolist()) for split, rows in table.groupby("split")}
 
 
-def _files(problems: Problems) -> dict[str, Path]:
+def _found() -> tuple[Problems, dict[str, Path]]:
     """Give the images by folder and name, "a. Training Set/IDRiD_001", the training images first."""
-    files = {}
+    require(_PART, _LAYOUT)
+    problems, files = Problems(idrid_folder(), _LAYOUT), {}
     for place in PLACES.values():
         folder = problems.folder / _PART / _IMAGES / place
         found = sorted(folder.glob("IDRiD_[0-9][0-9][0-9].jpg"))
         files |= {f"{place}/{file.stem}": file for file in found}
         if not found:
             problems.add("folders without images", f"{_PART}/{_IMAGES}/{place}")
-    return files
+    return problems, files
 
 
 def _grades(task: str, files: dict[str, Path], problems: Problems) -> dict[str, int]:

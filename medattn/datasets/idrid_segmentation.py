@@ -2,7 +2,7 @@
 
 Source: Porwal et al. 2018, "Indian Diabetic Retinopathy Image Dataset", Data 3, 25; CC BY 4.0.
 Paper: global spatial attention has no use for them; here they are cut, resized and aligned as its images are, to ask
-whether a map that was learnt on grades finds the lesions. Many are grading images too: `grading` says which.
+whether a map that was learnt on grades finds the lesions. Many are grading images too: `idrid_twins` says which.
 A pixel belongs to a lesion where any part of it does, so that the smallest microaneurysm survives: masks are up to a
 pixel too wide on each side. It belongs to the disc where half of it does.
 """
@@ -20,7 +20,6 @@ from medattn.datasets.decoded import Row, decoded
 from medattn.datasets.idrid import LEFT, PLACES, RIGHT, idrid_folder, require
 from medattn.datasets.pictures import read_or_note
 from medattn.datasets.problems import Problems
-from medattn.datasets.tables import read_table
 
 LESIONS = {
     "MA": "1. Microaneurysms",
@@ -35,7 +34,6 @@ _LAYOUT = f"""The folder must be as it was published ({PLACES["test"]} alike):
   {_PART}/{_IMAGES}/{PLACES["train"]}/IDRiD_01.jpg ...
   {_PART}/{_MASKS}/{PLACES["train"]}/{LESIONS["MA"]}/IDRiD_01_MA.tif, none where there is no lesion of the kind
   {_PART}/{_MASKS}/{PLACES["train"]}/{_FOLDERS["OD"]}/IDRiD_01_OD.tif, one for each image"""
-_LINKS = "segmentation_to_grading.csv"
 
 Files = dict[str, Path]  # of one image: "image", "OD", and the kinds of lesions it has
 
@@ -45,8 +43,7 @@ class Segmented:
     """The segmented images in name order, the optic disc on the left.
 
     Shape: images (N, 3, H, W) uint8; discs and each kind of `lesions` (MA, HE, EX, SE) (N, H, W) bool; flipped (N,)
-    bool. `split` is the official one, "train" or "test". `grading` is the grading image that each of them shows, as
-    ("train" or "test", "IDRiD_001"), or None where it shows none or that is not known.
+    bool. `split` is the official one, "train" or "test".
     """
 
     images: Tensor
@@ -55,7 +52,6 @@ class Segmented:
     flipped: Tensor
     names: tuple[str, ...]
     split: tuple[str, ...]
-    grading: tuple[tuple[str, str] | None, ...]
 
     def __len__(self) -> int:
         return len(self.names)
@@ -71,7 +67,6 @@ def idrid_segmentation(size: int) -> Segmented:
     require(_PART, _LAYOUT)
     problems = Problems(idrid_folder(), _LAYOUT)
     files = _files(problems)
-    grading = _grading(list(files), problems)
     if not files:
         problems.raise_any()
     complete = {key: own for key, own in files.items() if "OD" in own}
@@ -89,7 +84,7 @@ def idrid_segmentation(size: int) -> Segmented:
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     split, names = zip(*files, strict=True)
     lesions = {kind: tensors[kind] for kind in LESIONS}
-    return Segmented(tensors["images"], lesions, tensors["OD"], tensors["flipped"], names, split, grading)
+    return Segmented(tensors["images"], lesions, tensors["OD"], tensors["flipped"], names, split)
 
 
 def _files(problems: Problems) -> dict[tuple[str, str], Files]:
@@ -139,18 +134,3 @@ def _aligned(arrays: dict[str, np.ndarray], size: int) -> Row:
         kind: share[:, ::step] > 0 if kind in LESIONS else share[:, ::step] >= 0.5 for kind, share in covered.items()
     }
     return {"images": np.moveaxis(image, 2, 0), **masks, "flipped": np.asarray(flipped)}
-
-
-def _grading(keys: list[tuple[str, str]], problems: Problems) -> tuple[tuple[str, str] | None, ...]:
-    """Read which grading images these are, where the table is there; it is no part of the published set."""
-    table = idrid_folder() / _LINKS
-    if not table.is_file():
-        return (None,) * len(keys)
-    try:
-        rows = read_table(table, "seg_split", "seg_image", "grading_split", "grading_image")
-    except ValueError as error:
-        problems.add("tables that cannot be used", str(error))
-        return (None,) * len(keys)
-    links = {(row["seg_split"], row["seg_image"]): (row["grading_split"], row["grading_image"]) for row in rows}
-    problems.add(f"segmented images that are not in {_LINKS}", *(" ".join(key) for key in keys if key not in links))
-    return tuple(link if (link := links.get(key)) and all(link) else None for key in keys)

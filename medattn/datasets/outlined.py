@@ -5,23 +5,19 @@ from torch import Tensor
 
 from medattn.datasets.catalog import load_dataset
 from medattn.datasets.idrid_segmentation import idrid_segmentation
+from medattn.datasets.idrid_twins import idrid_twins
 
 
 def outlined(name: str, size: int, **options) -> tuple[Tensor, Tensor]:
     """Give the images of a data set that have an outlined lesion and are no training or validation images.
 
     Shape: images (N, C, H, W) uint8, masks (N, H, W) bool, at least one pixel each. Of IDRiD these are segmented images
-    that are not among the grading images of its training set; the lesions of all four kinds count alike.
+    that are no grading images of its training set (`idrid_twins`); the lesions of all four kinds count alike.
     Raises ValueError for a set without masks.
     """
     if name == "idrid":
         segmented = idrid_segmentation(size)
-        if all(link is None for link in segmented.grading):
-            raise ValueError(
-                "idrid: segmentation_to_grading.csv is missing or empty in its folder, so nothing says which segmented "
-                "images the classifier was trained on"
-            )
-        unseen = torch.tensor([link is None or link[0] == "test" for link in segmented.grading])
+        unseen = torch.tensor([twin is None or twin[0] == "test" for twin in idrid_twins()])
         images, masks = segmented.images, torch.stack(list(segmented.lesions.values())).any(0)
     else:
         test = load_dataset(name, size, **options).test

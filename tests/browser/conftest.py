@@ -18,7 +18,10 @@ from urllib.request import urlopen
 import nbformat
 import pytest
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install 'medattn[dev]'")
+try:
+    from playwright import sync_api
+except ModuleNotFoundError:
+    sync_api = None
 
 ROOT = Path(__file__).resolve().parents[2]
 SCREENSHOTS = ROOT / "out" / "browser"
@@ -40,6 +43,8 @@ SECONDS = 240  # of a busy machine, at most, until a notebook has run; quiet one
 
 @pytest.fixture(scope="session")
 def browser():
+    if sync_api is None:
+        pytest.skip("needs playwright: pip install 'medattn[dev]'")
     if CHROMIUM is None:
         pytest.skip("needs a Chromium: apt-get install chromium fonts-dejavu-core")
     with sync_api.sync_playwright() as playwright:

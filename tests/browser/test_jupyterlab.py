@@ -239,6 +239,8 @@ def test_the_tour_runs_from_the_first_to_the_last_cell(opened):
         shown.page.get_by_text("00 finished:").last.wait_for()
         shown.wait()
         assert shown.errors() == []
-        for k, image in enumerate(shown.page.locator(".jp-OutputArea img.widget-image").all()):
+        pictures = shown.page.locator(".jp-OutputArea img.widget-image").all()
+        assert pictures, "the tour's controls show pictures"
+        for k, image in enumerate(pictures):
             assert image.evaluate("image => image.naturalWidth") > 100
             shown.screenshot(f"00_control_{k}", image)

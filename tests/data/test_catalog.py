@@ -5,7 +5,6 @@ import re
 import numpy as np
 import pytest
 import torch
-from conftest import HERE
 
 from medattn.datasets import DATASETS, Dataset, Split, catalog, load_dataset
 from medattn.paths import data_folder
@@ -298,16 +297,6 @@ class TestForm:
         pairs += [(getattr(a, part), getattr(b, part)) for a, b in splits for part in ("images", "labels", "masks")]
         for before, after in pairs:
             assert after.device.type == device and torch.equal(before, after.cpu())
-
-
-def test_the_subset_of_cifar_is_read_as_any_npz():
-    file = HERE / "cifar10_jpeg_subset.npz"
-    if not file.is_file():
-        pytest.skip("cifar10_jpeg_subset.npz is not in the data folder (MEDATTN_DATA)")
-    data = load_dataset(f"npz:{file}", 32)
-    assert (data.n_classes, data.channels, data.classes[:2]) == (10, 3, ("airplane", "automobile"))
-    assert [len(split) for split in (data.train, data.val, data.test)] == [8000, 2000, 2000]
-    assert data.val.labels.bincount().tolist() == [200] * 10
 
 
 def test_the_data_folder_is_read_from_the_environment_each_time(empty_folder):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import save
+from layouts import save
 
 from medattn.datasets import load_dataset
 from medattn.datasets.fundus_isee import CLASSES

@@ -6,16 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import GRADING, PLACES, TABLES, eye, save
+from layouts import GRADING, PLACES, TABLES, eye, save
+from papers_text import GLOBAL_TEXT, with_text
 from torch.nn import functional as F
 
 from medattn.datasets import idrid, load_dataset
 from medattn.datasets.area import shrink
 from medattn.datasets.idrid import LEFT, RIGHT, TASKS, flipped_positions
-from medattn.paths import ROOT
 
 N = {"train": 30, "test": 10}
-SUPPLEMENT = ROOT.parent / "shared" / "papers" / "global_attention.txt"
 HEADERS = {"train": "Image name,Retinopathy grade,Risk of macular edema ,,,", "test": ""}
 HEADERS["test"] = HEADERS["train"].rstrip(",")
 
@@ -182,10 +181,9 @@ def test_the_flips_are_204_and_47_positions_of_the_official_sets():
     assert min(flips["test"]) == 1 and max(flips["test"]) == 102
 
 
+@with_text
 def test_the_flips_are_the_supplement_s():
-    if not SUPPLEMENT.is_file():
-        pytest.skip(f"{SUPPLEMENT}, the paper's text, is not here")
-    text = SUPPLEMENT.read_text().split("Preprocessing of Datasets")[1]
+    text = GLOBAL_TEXT.read_text().split("Preprocessing of Datasets")[1]
     printed = [sorted(map(int, found.split(","))) for found in re.findall(r"\{([\d,\s]+)\}", text)]
     assert printed == [sorted(flipped_positions()[split]) for split in ("train", "test")]
 

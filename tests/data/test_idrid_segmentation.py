@@ -5,15 +5,16 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import GRADING, KINDS, PLACES, SEGMENTATION, TABLES, eye, save
+from layouts import GRADING, KINDS, PLACES, SEGMENTATION, TABLES, eye, save
+from PIL import Image
 from scipy import ndimage
 
 from medattn.datasets import idrid_segmentation, potential_attention
 from medattn.datasets.idrid import flipped_positions
+from medattn.datasets.idrid_twins import idrid_twins
 from medattn.datasets.potential import HEIGHT, WIDTH, landmarks
 
 HEIGHT_PX, WIDTH_PX = 71, 107
-LINKS = "segmentation_to_grading.csv"
 
 
 def image_file(root, split, number):
@@ -41,11 +42,6 @@ def tree(folder):
             save(lesion, mask_file(root, split, number, "MA"))
     lesion[30:50, 60:80] = 76  # red, seen as grey
     save(np.dstack([lesion, 0 * lesion, 0 * lesion]), mask_file(root, "test", 56, "EX"))
-    (root / LINKS).write_text(
-        "seg_split,seg_image,grading_split,grading_image,match\r\n"
-        "train,IDRiD_01,train,IDRiD_102,identical\r\ntrain,IDRiD_02,,,none\r\ntrain,IDRiD_03,,,none\r\n"
-        "train,IDRiD_04,,,none\r\ntest,IDRiD_55,test,IDRiD_009,near\r\ntest,IDRiD_56,,,none\r\n"
-    )
     return root
 
 
@@ -84,17 +80,6 @@ def test_the_disc_keeps_its_area(tree):
     assert segmented.discs.float().mean().item() == pytest.approx(expected, rel=0.05)
 
 
-def test_grading_images_are_known_where_the_table_is_there(tree):
-    links = (("train", "IDRiD_102"), None, None, None, ("test", "IDRiD_009"), None)
-    assert idrid_segmentation(8).grading == links
-    whole = (tree / LINKS).read_text()
-    (tree / LINKS).write_text(whole.replace("test,IDRiD_56,,,none\n", ""))  # cut: may be a training image
-    with pytest.raises(ValueError, match=rf"1 segmented images that are not in {LINKS}: test IDRiD_56"):
-        idrid_segmentation(8)
-    (tree / LINKS).unlink()
-    assert idrid_segmentation(8).grading == (None,) * 6
-
-
 def test_a_second_load_decodes_nothing(tree, monkeypatch):
     first = idrid_segmentation(8)
     # by its full name: in the package, the function stands before its module
@@ -108,7 +93,6 @@ def test_all_that_is_wrong_is_said_at_once(tree):
     image_file(tree, "train", 4).unlink()
     save(np.zeros((9, 9), np.uint8), mask_file(tree, "test", 55, "SE"))
     save(np.zeros((HEIGHT_PX, WIDTH_PX), np.uint8), mask_file(tree, "train", 3, "OD"))
-    (tree / LINKS).write_text("a,b\n1,2\n")
     mask_file(tree, "test", 55, "HE").parent.rmdir()
     with pytest.raises(ValueError) as caught:
         idrid_segmentation(8)
@@ -122,10 +106,26 @@ def test_all_that_is_wrong_is_said_at_once(tree):
         "IDRiD_55_SE.tif",
         "1 empty masks of the optic disc",
         "IDRiD_03_OD.tif",
-        f"{LINKS} has no column seg_split, seg_image",
         "A. Segmentation/1. Original Images",
     ):
         assert part in str(caught.value)
+
+
+def test_segmented_images_are_found_among_the_grading_images_however_they_lie(tree):
+    draws = np.random.default_rng(0)
+    photographs = draws.integers(0, 256, (8, 71, 107, 1), dtype=np.uint8).repeat(3, axis=3)
+    photographs = np.stack([ndimage.gaussian_filter(each, (6, 6, 0)) for each in photographs])
+    for k, number in enumerate((1, 2, 3, 4)):
+        save(photographs[k], image_file(tree, "train", number))
+    for k, number in enumerate((55, 56), 4):
+        save(photographs[k], image_file(tree, "test", number))
+    shown = {("train", 1): 6, ("train", 2): 0, ("train", 3): 4, ("test", 1): 0, ("test", 2): 7, ("test", 3): 2}
+    for (split, number), k in shown.items():  # smaller copies
+        small = np.asarray(Image.fromarray(photographs[k]).resize((90, 60), Image.Resampling.BOX))
+        folder = tree / GRADING / "1. Original Images" / PLACES[split]
+        save(small, folder / f"IDRiD_{number:03}.jpg")
+    train, test = ("train", "IDRiD_002"), ("test", "IDRiD_003")
+    assert idrid_twins() == (train, None, test, None, ("train", "IDRiD_003"), None)
 
 
 def test_a_missing_part_says_where_to_get_it(folder):
@@ -196,9 +196,10 @@ def test_the_real_images_agree_with_the_supplement_s_flips(real_idrid):
     assert (segmented.split.count("train"), segmented.split.count("test")) == (54, 27)
     present = {kind: int(mask.flatten(1).any(1).sum()) for kind, mask in segmented.lesions.items()}
     assert present == {"MA": 81, "HE": 80, "EX": 81, "SE": 40}
-    linked = [(link, flip) for link, flip in zip(segmented.grading, segmented.flipped.tolist(), strict=True) if link]
+    twins = idrid_twins()
+    linked = [(twin, flip) for twin, flip in zip(twins, segmented.flipped.tolist(), strict=True) if twin]
+    assert len(linked) == 60
     for (split, name), flipped in linked:
         assert (int(name[-3:]) - 1 in flips[split]) == flipped
-    if linked:
-        links = [link for link, own in zip(segmented.grading, segmented.split, strict=True) if own == "test"]
-        assert sum(link is not None and link[0] == "train" for link in links) == 15
+    of_test = [twin for twin, own in zip(twins, segmented.split, strict=True) if own == "test"]
+    assert [twin and twin[0] for twin in of_test].count("train") == 15

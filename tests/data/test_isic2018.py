@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from conftest import save
+from layouts import save
 
 from medattn.datasets import catalog, isic2018, load_dataset
 from medattn.datasets.isic2018 import CLASSES

@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 import torch
-from conftest import save
+from layouts import save
 from PIL import Image
 
 from medattn.datasets import load_dataset

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import nbformat
@@ -79,6 +80,17 @@ def test_values_reach_the_notebook_with_their_types(tmp_path, monkeypatch, capsy
     assert not (tmp_path / "out" / "04_training.ipynb").exists()
 
 
+def test_a_refresh_starts_with_empty_folders(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    for variable in ("MEDATTN_RUNS", "MEDATTN_DATA"):
+        monkeypatch.setenv(variable, str(tmp_path))  # is not empty
+    ask = "from medattn.paths import data_folder, runs_folder\n"
+    ask += "print([sorted(f.glob('*')) for f in (data_folder(), runs_folder())])"
+    path = write(tmp_path, "04_training", ask)
+    assert cli.main(["refresh", "04"]) == 0
+    assert said(path)[-1] == "[[], []]\n"
+
+
 def test_what_fails_is_named_and_the_rest_still_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     write(tmp_path, "01_fails", "print('first')", "raise KeyError('boom')", "print('never')")
@@ -108,12 +120,17 @@ def test_interrupting_kills_the_kernel_and_says_how_to_go_on(tmp_path):
     code = "import sys, pathlib; from medattn import cli, paths; paths.ROOT = pathlib.Path(sys.argv[1]); "
     words = [sys.executable, "-c", code + "sys.exit(cli.main(['run', '03']))", str(tmp_path)]
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
-    end = time.monotonic() + 120
-    while not sleepers() and time.monotonic() < end:
-        time.sleep(0.1)
-    assert sleepers()
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    try:
+        end = time.monotonic() + 120
+        while not sleepers() and time.monotonic() < end:
+            time.sleep(0.1)
+        assert sleepers()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        for pid in (process.pid, *sleepers()):
+            with suppress(psutil.NoSuchProcess):
+                psutil.Process(pid).kill()
     assert process.returncode == 130
     assert errors.splitlines()[-1].startswith("medattn: interrupted; the training runs' finished epochs are kept")
     assert not sleepers()

@@ -20,7 +20,7 @@ from torch import nn
 
 from medattn.attention import GlobalAttention
 from medattn.datasets import Split, load_dataset
-from medattn.training import DivergedError, Recipe, Run, as_printed, fit, list_runs, predict
+from medattn.training import DivergedError, Recipe, Run, as_printed, best_device, fit, list_runs, predict
 from medattn.training.fit import learning_rate
 from medattn.training.protocol import protocol_recipes
 from medattn.training.provenance import code, provenance
@@ -385,6 +385,13 @@ def test_evaluation_takes_as_many_images_at_a_time_as_there_is_memory_for(monkey
     monkeypatch.setattr(FIT_MODULE, "_outputs", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("none left")))
     with pytest.raises(torch.OutOfMemoryError, match="none left"):
         predict(network, images, SHORT)
+
+
+@pytest.mark.parametrize(("there", "best"), [((True, False), "cuda"), ((False, True), "mps"), ((False, False), "cpu")])
+def test_the_fastest_kind_of_device_is_chosen(monkeypatch, there, best):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there[0])
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: there[1])
+    assert best_device() == torch.device(best)
 
 
 def test_predicting_leaves_the_modes_as_they_were():

@@ -1,6 +1,5 @@
 """Maps against masks: every score by hand, by its library, and what blind maps get."""
 
-import numpy as np
 import pytest
 import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
@@ -163,26 +162,3 @@ def test_deletion_falls_and_insertion_rises_first_where_the_map_is_right():
     assert (deletion.mean(1) < worse_deletion.mean(1)).all() and (insertion.mean(1) > worse_insertion.mean(1)).all()
     with pytest.raises(ValueError, match="must be"):
         deletion_insertion(network, images, right[:1])
-
-
-def test_quantus_agrees():
-    quantus = pytest.importorskip(
-        "quantus", reason="quantus is not installed: pip install quantus", exc_type=ImportError
-    )
-    maps, masks = blind(6)
-    call = {
-        "model": None,
-        "x_batch": np.zeros((6, 1, 12, 12)),
-        "y_batch": np.zeros(6, dtype=int),
-        "a_batch": maps.double().numpy()[:, None],
-        "s_batch": masks.numpy()[:, None],
-    }
-    plain = {"abs": False, "normalise": False, "disable_warnings": True}
-    for theirs, ours in (
-        (quantus.RelevanceMassAccuracy(**plain), relevance_mass),
-        (quantus.RelevanceRankAccuracy(**plain), relevance_rank),
-        (quantus.AUC(**plain), pixel_auc),
-        (quantus.PointingGame(**plain), pointing_game),
-    ):
-        expected = np.asarray(theirs(**call), dtype=float)
-        np.testing.assert_allclose(ours(maps, masks).double().numpy(), expected, atol=1e-6)

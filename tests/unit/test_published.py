@@ -1,19 +1,14 @@
 """The typed-in tables, against the papers' text where that is at hand."""
 
 import re
-from pathlib import Path
 
 import pandas as pd
 import pytest
+from papers_text import GLOBAL_TEXT, PPCR_TEXT, with_text
 
-from medattn.paths import ROOT
 from medattn.published import published
 
-PAPERS = Path(ROOT).parent / "shared" / "papers"
-TEXT, GLOBAL_TEXT = PAPERS / "ppcr.txt", PAPERS / "global_attention.txt"
 GLOBAL_DATASETS = ["Glaucoma", "IDRiD retinopathy", "IDRiD macular edema", "JAFFE"]
-with_text = pytest.mark.skipif(not TEXT.exists(), reason="the paper's text is not beside the checkout")
-with_global_text = pytest.mark.skipif(not GLOBAL_TEXT.exists(), reason="the paper's text is not beside the checkout")
 
 
 def rows_below(path, heading, n):
@@ -40,7 +35,7 @@ def test_the_cells_are_the_papers(table, heading):
     datasets, network = list(dict.fromkeys(frame["dataset"])), ""
     rows = frame.set_index(["dataset", "network", "method"])
     scores = [column for column in ("accuracy", "auc", "f1") if column in frame]
-    for name, *cells in rows_below(TEXT, heading, 17)[1:]:
+    for name, *cells in rows_below(PPCR_TEXT, heading, 17)[1:]:
         name = re.sub(r"\s*\[\d+\]", "", name)
         network = name if name.startswith("ResNet") else network
         method = "none" if name == network else name.removeprefix("+")
@@ -63,7 +58,7 @@ def test_the_cells_are_the_papers(table, heading):
 )  # fmt: skip
 def test_the_ablations_are_the_papers(table, heading, names):
     frame = published(table)
-    printed = [(names.get(name, name), float(a), float(f)) for name, a, f in rows_below(TEXT, heading, len(frame))]
+    printed = [(names.get(name, name), float(a), float(f)) for name, a, f in rows_below(PPCR_TEXT, heading, len(frame))]
     assert list(frame.astype({frame.columns[0]: str}).itertuples(index=False, name=None)) == printed
 
 
@@ -79,7 +74,7 @@ def test_every_row_of_global_attention_is_there_once():
     assert frame["star"].dtype == bool and set(frame.loc[frame["star"], "method"]) == {"global"}
 
 
-@with_global_text
+@with_text
 def test_the_cells_of_global_attention_are_the_papers():
     rows = published("global_table2").set_index(["dataset", "network", "method"])
     seen = 0
@@ -95,7 +90,7 @@ def test_the_cells_of_global_attention_are_the_papers():
     assert seen == len(rows)
 
 
-@with_global_text
+@with_text
 def test_the_statistics_of_global_attention_are_printed_and_the_swap_is_corrected_beside_them():
     rows = published("global_table1").set_index("dataset")
     assert list(rows.index) == GLOBAL_DATASETS

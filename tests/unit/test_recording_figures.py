@@ -12,6 +12,7 @@ from torch.testing import assert_close
 
 from medattn import figures
 from medattn.attention import ATTENTION_MAPS, CrossChannelPyramidPooling, PixelNorm, insert_attention
+from medattn.evaluation.audit import fits, two_classes
 from medattn.networks import build_network
 from medattn.recording import last_of_each_stage, on_image, record, record_images, stages
 from medattn.teaching import show, within
@@ -207,6 +208,23 @@ def drawn(network, images):
     accuracy, macs = pd.Series([78.65, 80.21, 73.96, 72.9, 78.1, 65.6], by_method), pd.Series(range(1, 7), by_method)
     yield "accuracy_by_cost", figures.accuracy_by_cost(accuracy, macs, n_test=192)
     yield "beside_the_paper", figures.beside_the_paper(table)
+    yield (
+        "training_so_far",
+        figures.training_so_far(history.assign(lr=0.1), epochs=4, picture=maps["layer1"][0], label="map"),
+    )
+    yield "map_region", figures.map_region(maps["layer1"][0], images[0], 0.5, masks[0])
+    scored = pd.DataFrame({"method": ["gc", "gc", "ppcr"], "stage": ["layer1", "layer2", "layer1"],
+                           "value": [0.6, 0.7, 0.5], "low": [0.5, 0.6, 0.4], "high": [0.7, 0.8, 0.6]})  # fmt: skip
+    yield "scores_by_stage", figures.scores_by_stage(scored, "AUC", {"chance": 0.5, "centre": 0.75})
+    steps = torch.linspace(0, 1, 9).expand(5, 9)
+    curves = {"map": (1 - steps, steps), "centre": (1 - steps / 2, steps / 2)}
+    yield "perturbation_curves", figures.perturbation_curves(curves)
+    counted = {name: fits(["85.90", "87.18"], range(100, 200)) for name in ("one", "another", "a third")}
+    yield "fits_by_size", figures.fits_by_size(counted, {"one": 156}, "number of test images n")
+    allowed = two_classes(
+        pd.Series(["85.90", "87.18"], ["a", "b"]), pd.Series(["85.20", "99.00"], ["a", "b"]), (42, 114)
+    )
+    yield "f1_allowed", figures.f1_allowed(allowed)
 
 
 def test_every_figure_is_drawn_the_same_twice_and_is_not_blank(network, images, tmp_path):

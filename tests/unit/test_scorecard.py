@@ -4,11 +4,11 @@ import json
 import re
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from papers_text import GLOBAL_TEXT, PPCR_TEXT, with_text
 
 from medattn import scorecard
 from medattn.datasets import DATASETS
@@ -36,11 +36,9 @@ from medattn.training.recorded import recorded_runs, right_answers
 from medattn.training.tables import table_recipes
 
 CLAIMS = claims()
-TEXTS = {"ppcr": "ppcr.txt", "global": "global_attention.txt"}
-FOLDER = Path(ROOT).parent / "shared" / "papers"
+TEXTS = {"ppcr": PPCR_TEXT, "global": GLOBAL_TEXT}
 by_id = {claim.id: claim for claim in CLAIMS}
 every_claim = pytest.mark.parametrize("claim", CLAIMS, ids=list(by_id))
-with_text = pytest.mark.skipif(not FOLDER.exists(), reason="the papers' text is not beside the checkout")
 
 
 def plain(text):
@@ -49,7 +47,7 @@ def plain(text):
 
 @pytest.fixture(scope="module")
 def texts():
-    return {paper: plain((FOLDER / name).read_text()) for paper, name in TEXTS.items()}
+    return {paper: plain(path.read_text()) for paper, path in TEXTS.items()}
 
 
 def a_measurement(low, high, seeds=3, claimed=1.0, unlike=""):

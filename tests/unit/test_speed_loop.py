@@ -60,3 +60,8 @@ def test_an_epoch_is_compared():
 
 def test_a_sweep_of_small_runs_comes_to_its_end():
     loop._sweep(workers=1, threads=2, n_runs=2, epochs=1, network="timm:test_resnet")
+
+
+def test_a_sweep_is_compared_with_one_run_after_the_other():
+    [row] = loop.sweep_time(rounds=1, n_runs=2, epochs=1, **SMALL).to_dict("records")
+    assert row["side"] == "two workers" and row["base"] == "one after the other" and row["ratio"] > 0

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager, suppress
 
 import pandas as pd
 import psutil
@@ -29,10 +30,25 @@ if __name__ == "__main__":
 """
 
 
-def start(recipes, runs, workers=2):
+@contextmanager
+def started(recipes, runs, workers=2):
+    """A sweep in a process of its own, which is gone at the end with all that it began."""
     told = "---".join(recipe.to_yaml() for recipe in recipes)
     words = [sys.executable, "-c", IN_A_PROCESS, str(runs), told, str(workers)]
-    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(words, start_new_session=True, **pipes) as process:
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def own_threads():
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
 
 
 def until(condition, seconds=180):
@@ -81,31 +97,28 @@ def test_a_failed_run_is_told_and_the_others_go_on(tmp_path):
 
 
 def test_a_killed_worker_and_a_killed_sweep_lose_no_run(tmp_path, unbroken):
-    process = start([LONG, LONG.replace(seed=1)], tmp_path)
-    until(lambda: under_way(tmp_path))
-    max(psutil.Process(process.pid).children(recursive=True), key=lambda p: sum(p.cpu_times()[:2])).kill()
-    told = process.stdout.readline()
-    assert told.startswith("a worker was killed"), told + process.stderr.read()
-    before = sum(run.epochs_done for run in under_way(tmp_path))
-    until(lambda: sum(run.epochs_done for run in under_way(tmp_path)) > before)  # it went on
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    with started([LONG, LONG.replace(seed=1)], tmp_path) as process:
+        until(lambda: under_way(tmp_path))
+        max(psutil.Process(process.pid).children(recursive=True), key=lambda p: sum(p.cpu_times()[:2])).kill()
+        told = process.stdout.readline()
+        assert told.startswith("a worker was killed"), told
+        before = sum(run.epochs_done for run in under_way(tmp_path))
+        until(lambda: sum(run.epochs_done for run in under_way(tmp_path)) > before)  # it went on
     table = sweep([LONG, LONG.replace(seed=1)], workers=1, runs=tmp_path, say=lambda _: None)
     assert table["state"].tolist() == ["finished", "finished"]
     assert_as_unbroken(tmp_path, unbroken)
 
 
-def test_two_sweeps_share_a_folder(tmp_path):
+def test_two_sweeps_share_a_folder(tmp_path, own_threads):
     recipes = [SHORT.replace(seed=seed, epochs=6) for seed in range(4)]
-    said, other = [], start(recipes, tmp_path, 1)
-    until(lambda: list(tmp_path.glob("*/recipe.yaml")))  # it begins to train as we do
-    threads = torch.get_num_threads()
-    torch.set_num_threads(2)
-    sweep(recipes[::-1], workers=1, runs=tmp_path, say=said.append)
-    assert torch.get_num_threads() == 2, "a sweep in this process leaves its threads as they were"
-    torch.set_num_threads(threads)
-    said += other.communicate(timeout=300)[0].splitlines()
-    assert other.returncode == 0
+    said = []
+    with started(recipes, tmp_path, 1) as other:
+        until(lambda: list(tmp_path.glob("*/recipe.yaml")))  # it begins to train as we do
+        torch.set_num_threads(2)
+        sweep(recipes[::-1], workers=1, runs=tmp_path, say=said.append)
+        assert torch.get_num_threads() == 2, "a sweep in this process leaves its threads as they were"
+        said += other.communicate(timeout=300)[0].splitlines()
+        assert other.returncode == 0
     for recipe in recipes:  # trained by exactly one of them
         assert sum(line.endswith(f"{recipe.run_id}: finished") for line in said) == 1
 
