@@ -132,7 +132,7 @@ def test_paper_settings_and_solutions_belong_to_a_notebook():
 @pytest.mark.parametrize("notebook", [n for n in NOTEBOOKS if "/" not in n.name], ids=lambda n: n.name)
 def test_every_notebook_ends_with_exercises_that_have_answers(notebook):
     text = "\n".join("".join(cell["source"]) for cell in notebook.read()["cells"][-3:])
-    assert "## Exercises" in text and f"solutions/{notebook.path.name}" in text
+    assert "Exercises" in text and f"solutions/{notebook.path.name}" in text
     assert (notebook.path.parent / "solutions" / notebook.path.name).is_file()
 
 

@@ -191,12 +191,12 @@ def test_resattnet92_trains_a_step_and_exports(resattnet):
 @pytest.mark.parametrize(
     ("name", "size", "said"),
     [
-        ("pytorchcv:resattnet93", 224, "unknown to pytorchcv; near it: .*resattnet92"),
+        ("pytorchcv:resattnet93", 224, "unknown to pytorchcv .*did you mean 'resattnet92'"),
         ("pytorchcv:resattnet92", 28, r"does not classify images \(3, 28, 28\): .*multiple of 32 px"),
         ("pytorchcv:efficientnet_b0", 64, "does not classify .* such as 64 or 224"),
         ("pytorchcv:simplepose_resnet18_coco", 224, "does not classify"),
         ("keras:resnet18", 224, "'keras' is no source of networks; there are 'timm:...', 'pytorchcv:...'"),
-        ("vgg_att4", 224, "near it: .*vgg_att3"),
+        ("vgg_att4", 224, "did you mean 'vgg_att3'"),
     ],
 )
 def test_what_there_is_not_is_said(name, size, said):

@@ -62,6 +62,10 @@ def test_a_sweep_of_small_runs_comes_to_its_end():
     loop._sweep(workers=1, threads=2, n_runs=2, epochs=1, network="timm:test_resnet")
 
 
-def test_a_sweep_is_compared_with_one_run_after_the_other():
+def test_a_sweep_is_compared_with_one_run_after_the_other(monkeypatch):
+    loop._sweep(workers=1, threads=1, n_runs=1, epochs=1, **SMALL)  # raises where a run does not come to its end
+    asked = []
+    monkeypatch.setattr(loop, "_sweep", lambda *options: asked.append(options))
     [row] = loop.sweep_time(rounds=1, n_runs=2, epochs=1, **SMALL).to_dict("records")
+    assert set(asked) == {(2, 1, 2, 1, SMALL["network"]), (1, 2, 2, 1, SMALL["network"])}
     assert row["side"] == "two workers" and row["base"] == "one after the other" and row["ratio"] > 0
