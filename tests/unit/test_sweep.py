@@ -170,7 +170,7 @@ def test_numbers_of_workers_are_checked(tmp_path):
         sweep([SHORT], workers=2, scheduler="tcp://there:1", runs=tmp_path)
 
 
-def test_a_worker_that_is_told_no_device_takes_its_own(tmp_path, monkeypatch):
+def test_a_worker_that_is_told_no_device_takes_its_own(tmp_path):
     assert sys.modules["medattn.training.sweep"]._train(SHORT, None, 1, tmp_path) == (SHORT.run_id, "finished")
 
 
