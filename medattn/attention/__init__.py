@@ -17,6 +17,7 @@ from medattn.attention.pixels import PixelRepresentation
 from medattn.attention.ppcr import (
     NORMALISATIONS,
     PPCR,
+    PYRAMID_AXES,
     CrossChannelPyramidPooling,
     PixelContextIntegration,
     PixelNorm,
@@ -31,6 +32,7 @@ __all__ = [
     "NORMALISATIONS",
     "PPCR",
     "PRIORS",
+    "PYRAMID_AXES",
     "WEIGHT_MAPS",
     "CrossChannelPyramidPooling",
     "ExternalAttention",

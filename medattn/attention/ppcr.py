@@ -21,6 +21,11 @@ from torch.nn.utils import parametrize
 
 Size = int | tuple[int, int]
 
+# half against half, and quarter against quarter within each half: an orthonormal basis of what PN lets through of the
+# contexts of scales (1, 2, 4)
+PYRAMID_AXES = torch.tensor([[0, 1, -1, 1, 1, -1, -1], [0, 0, 0, 1, -1, 0, 0], [0, 0, 0, 0, 0, 1, -1]])
+PYRAMID_AXES = PYRAMID_AXES / PYRAMID_AXES.double().norm(dim=1, keepdim=True)
+
 
 def height_width(size: Size) -> tuple[int, int]:
     """Give (H, W) of a size said as a square's side or as (H, W), in pixels."""

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
+from functools import cache
 from itertools import combinations
 from pathlib import Path
 from typing import TextIO
@@ -85,6 +86,19 @@ def _half_even(k, n, whole: int):
     return up - ((2 * k * whole + n) % (2 * n) == 0) * (up % 2)
 
 
+def _share_printable(sizes: np.ndarray, whole: int) -> np.ndarray:
+    return np.array([_printable(n, whole) for n in sizes.tolist()]) / (whole + 1)
+
+
+@cache
+def _printable(n: int, whole: int) -> int:
+    """Count the figures that some k of n prints by one rounding or the other."""
+    if n >= whole:
+        return whole + 1
+    k = np.arange(n + 1)
+    return len(np.union1d(_half_up(k, n, whole), _half_even(k, n, whole)))
+
+
 def _sizes(sizes: Iterable[int]) -> np.ndarray:
     given = np.array(list(sizes))
     checked = given.astype(np.int64) if given.dtype.kind in "iuf" else given[:0]
@@ -98,8 +112,8 @@ def fits(cells: Iterable | Column, sizes: Iterable[int] = SIZES) -> pd.DataFrame
 
     One row an n: `half_up` and `half_even` count the cells that fit by each rounding, `cells` by one or the other.
     Luck means that figures are spread evenly over all that can be printed with these decimals, of which n + 1 are some
-    k of n (with two decimals in %, any figure fits n = 10000). `by_luck` cells then fit on average, and `p` is the
-    probability that as many of the *different* figures do as here.
+    k of n, and a few more where both roundings print something (with two decimals in %, any figure fits n = 10000).
+    `by_luck` cells then fit on average, and `p` is the probability that as many of the *different* figures do as here.
     """
     printed, n = column(cells), _sizes(sizes)[:, None]
     different, copies = np.unique(printed.units, return_counts=True)
@@ -109,7 +123,7 @@ def fits(cells: Iterable | Column, sizes: Iterable[int] = SIZES) -> pd.DataFrame
         for rounding in (_half_up, _half_even)
     ]
     either = found[0] | found[1]
-    share = np.minimum(1, (n[:, 0] + 1) / (printed.whole + 1))
+    share = _share_printable(n[:, 0], printed.whole)
     return pd.DataFrame(
         {
             "half_up": found[0] @ copies,
@@ -354,7 +368,7 @@ def _audited(printed: Column, sizes: np.ndarray, n: int | None) -> dict[str, obj
     best = cells.max()
     named = [*map(str, counted.index[cells == best][:4])]
     more = ", ..." if (cells == best).sum() > len(named) else ""
-    share = np.minimum(1, (sizes + 1) / (printed.whole + 1))
+    share = _share_printable(sizes, printed.whole)
     row = {
         "cells": m,
         "sizes": ("" if best == m else f"none; {best} fit ") + ", ".join(named) + more,

@@ -31,7 +31,6 @@ from medattn.figures.parts import (
     quick_png,
 )
 from medattn.figures.ppcr import (
-    PYRAMID_AXES,
     context_distributions,
     context_names,
     context_sphere,
@@ -59,7 +58,6 @@ from medattn.figures.speed import against_reach, grouped_ratios, roofline, round
 __all__ = [
     "MAP_COLOURS",
     "PALETTE",
-    "PYRAMID_AXES",
     "SIGNED_COLOURS",
     "WIDTH",
     "Redrawn",

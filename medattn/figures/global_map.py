@@ -28,21 +28,27 @@ def weight_map(
 ) -> None:
     """Draw a map (H, W) with the outline of a region (H, W) and, under it, its smallest and largest value.
 
-    White to black are `limits`; without them the map's own range, as in the paper. The map lies `over` an image
-    (C, H, W) where one is given.
+    White to black are `limits`; without them the map's own range, as in the paper. `over` an image (C, H, W) the map
+    is a shade, darkest where it is smallest: what it lets through stays to be seen.
     """
     array = np.asarray(values, dtype=float)
     low, high = limits or (array.min(), array.max())
-    if over is not None:
+    high = max(high, low + 1e-12)
+    smallest, largest = (f"{value:.2f}" for value in (array.min(), array.max()))
+    if over is None:
+        axes.imshow(array, cmap=PAPER_COLOURS, vmin=low, vmax=high)
+        said = f"{smallest} to {largest}" if limits else f"white {smallest}, black {largest}"
+    else:
         show_image(axes, over)
-    alpha = 1 if over is None else 0.6
-    axes.imshow(array, cmap=PAPER_COLOURS, vmin=low, vmax=max(high, low + 1e-12), alpha=alpha)
+        shade = np.clip((high - array) / (high - low), 0, 1)
+        axes.imshow(np.zeros_like(array), cmap="gray", vmin=0, vmax=1, alpha=0.8 * shade)
+        said = f"dark {smallest}, clear {largest}"
     bare(axes)
     for spine in axes.spines.values():  # white maps end somewhere, too
         spine.set(visible=True, color="0.7")
     outline(axes, region)
     axes.set_title(label, fontsize=11)
-    axes.set_xlabel(f"{array.min():.2g} to {array.max():.2g}", fontsize=9)
+    axes.set_xlabel(said, fontsize=9)
 
 
 def structure(sets: Mapping[str, Tensor]) -> Figure:
@@ -131,7 +137,7 @@ def learned_maps(
     """Figs. 4 to 6: maps (H, W) by name, as the paper draws them, after the mean image (C, H, W) of the set.
 
     The outline is the region that matters (H, W), the paper's "potential attention". With `limits` all maps share one
-    scale; with `overlay` they lie over the mean image.
+    scale; with `overlay` they shade the mean image, darkest where they are smallest.
     """
     first = int(mean_image is not None)
     rows = -(-(len(maps) + first) // columns)
@@ -237,6 +243,9 @@ def lines(table: pd.DataFrame, x: str, y: str, by: str, log: Sequence[str] = ("x
         style = {"marker": "osD^v"[k % 5], "linestyle": ("-", "--", "-.", ":")[k % 4], "color": PALETTE[k]}
         place.plot(rows[x], rows[y], label=name, **style)
     place.set(xlabel=x, ylabel=y, **{f"{axis}scale": "log" for axis in log})
+    if "x" in log and table[x].nunique() <= 8:  # each value said, where there is room
+        place.set_xticks(ticks := sorted(table[x].unique()), [f"{tick:g}" for tick in ticks])
+        place.xaxis.minorticks_off()
     place.grid(alpha=0.3)
     place.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside right center", frameon=False, fontsize=9)

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from medattn.attention.ppcr import PYRAMID_AXES
 from medattn.figures.parts import MAP_COLOURS, PALETTE, SIGNED_COLOURS, WIDTH, bare, new, outline, show_image
 
 
@@ -200,11 +201,6 @@ def set_pixel_walk(
         half = float(f"{bound / 2:.1g}")
         panel.set_xticks([-half, 0, half], [f"{-half:g}", "0", f"{half:g}"])
     panels[-1].set_xlabel(f"sum Z = {z:+.2f}\ngate G = {torch.sigmoid(z):.2f}")
-
-
-# half against half, and quarter against quarter within each half: an orthonormal basis of what PN lets through
-PYRAMID_AXES = torch.tensor([[0, 1, -1, 1, 1, -1, -1], [0, 0, 0, 1, -1, 0, 0], [0, 0, 0, 0, 0, 1, -1]])
-PYRAMID_AXES = PYRAMID_AXES / PYRAMID_AXES.double().norm(dim=1, keepdim=True)
 
 
 def context_sphere(after: Tensor, gate: Tensor, weights: Tensor | None = None) -> Figure:

@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from scipy.stats import binomtest
 from torch import Tensor
 
+from medattn.evaluation.statistics import mean_over_seeds, wilson
 from medattn.figures.parts import MAP_COLOURS, PALETTE, WIDTH, bare, new
 
 
@@ -19,8 +20,9 @@ def by_stage(
 ) -> Figure:
     """Compare quantities over the stages: a marker with its value a stage, a colour and a marker a quantity.
 
-    A quantity is (stages,), or (stages, n) of one number an image: the mean is shown with its 95 % interval over
-    images (nan left out). `reference` names horizontal lines, such as chance.
+    A quantity is (stages,), or (stages, n) of one number an image or a seed: the mean is shown with its 95 % interval
+    over them (nan left out), Student's, or Wilson's for a share, whose numbers are all 0 or 1. `reference` names
+    horizontal lines, such as chance.
     """
     figure, axes = new(1, 1, 3.3)
     place = axes[0, 0]
@@ -29,12 +31,12 @@ def by_stage(
     digits = max(2, 1 - int(np.floor(np.log10(largest or 1))))  # two that tell something
     behind = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.6}  # no line strikes a number through
     for k, (name, numbers) in enumerate(tables.items()):
-        mean, count = np.nanmean(numbers, 1), np.isfinite(numbers).sum(1)
-        # 1.96 standard errors; none for a single number
-        error = 1.96 * np.nanstd(numbers, 1, ddof=1) / count**0.5 if numbers.shape[1] > 1 else None
+        mean = np.nanmean(numbers, 1)
+        low, high = _intervals(numbers) if numbers.shape[1] > 1 else (mean, mean)
+        reach = None if numbers.shape[1] == 1 else np.maximum([mean - low, high - mean], 0)  # not -1e-17
         x = np.arange(len(stages)) + (k - (len(values) - 1) / 2) * 0.8 / len(values)
-        place.errorbar(x, mean, error, fmt="osD^v*"[k % 6], color=PALETTE[k], label=name, capsize=3, markersize=6)
-        for at, number, up in zip(x, mean, mean if error is None else mean + error, strict=True):
+        place.errorbar(x, mean, reach, fmt="osD^v*"[k % 6], color=PALETTE[k], label=name, capsize=3, markersize=6)
+        for at, number, up in zip(x, mean, np.where(np.isfinite(high), high, mean), strict=True):
             said = f"{number:.{digits}f}"
             small = 9 if len(values) < 4 else 8
             place.annotate(
@@ -49,6 +51,18 @@ def by_stage(
     place.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside right center", frameon=False, fontsize=9)
     return figure
+
+
+def _intervals(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Give the lower and the upper ends of the 95 % intervals of the means of rows: (stages, n) -> two of (stages,)."""
+    rows = [row[np.isfinite(row)] for row in numbers]
+    if np.isin(np.concatenate(rows), (0, 1)).all():
+        ends = [wilson(int(row.sum()), len(row)) if len(row) else (np.nan, np.nan) for row in rows]
+    else:
+        means = [mean_over_seeds(row) if len(row) else None for row in rows]
+        ends = [(mean.low, mean.high) if mean else (np.nan, np.nan) for mean in means]
+    low, high = np.array(ends).T
+    return low, high
 
 
 def training_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:

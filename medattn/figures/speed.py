@@ -10,14 +10,22 @@ REACHED, MISSED, TO_REACH = PALETTE[0], PALETTE[1], "black"
 
 
 def rounds(seconds: pd.DataFrame) -> Figure:
-    """Draw what two sides took in each round, and the ratio of the second to the first. Columns of `seconds`: sides."""
+    """Draw what two sides took in each round, and the ratio of the second to the first: its median and its quartiles.
+
+    Columns of `seconds`: the two sides.
+    """
     figure, axes = new(2, 1, 4.0, sharex=True)
     (above,), (below,) = axes
     for k, (name, values) in enumerate(seconds.items()):
         above.plot(seconds.index + 1, 1000 * values, "os"[k % 2] + "-", color=PALETTE[k], label=name)
     first, second = seconds.columns
-    below.plot(seconds.index + 1, seconds[second] / seconds[first], "o-", color="black")
-    below.axhline(1, color="grey", linewidth=0.8)
+    ratio = seconds[second] / seconds[first]
+    low, middle, high = ratio.quantile([0.25, 0.5, 0.75])
+    below.axhspan(low, high, color="0.88", label=f"quartiles: {low:.2f} to {high:.2f}")
+    below.axhline(middle, color=PALETTE[3], label=f"median: {middle:.2f}")
+    below.axhline(1, color="black", linewidth=0.8, linestyle=":")
+    below.plot(seconds.index + 1, ratio, "o", color="black", markersize=4)
+    below.legend(frameon=False, fontsize=9, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     above.set_ylabel("milliseconds")
     above.legend(frameon=False, fontsize=9)
     below.set_ylabel(f"{second} / {first}")

@@ -37,6 +37,9 @@ def table(name, dataset=None):
     return rows if dataset is None else rows[rows["dataset"] == dataset].set_index(["network", "method"])
 
 
+ROUNDINGS = (ROUND_HALF_UP, ROUND_HALF_EVEN)
+
+
 def printed(k, n, decimals, rounding):
     with localcontext(prec=60):
         return str((Decimal(100 * k) / n).quantize(Decimal(1).scaleb(-decimals), rounding))
@@ -98,14 +101,14 @@ def test_fits_are_those_of_brute_force(decimals):
 
 def test_every_count_of_every_small_n_is_found_again():
     for n in (1, 3, 7, 40, 156, 192):
-        for rounding in (ROUND_HALF_UP, ROUND_HALF_EVEN):
+        for rounding in ROUNDINGS:
             cells = [printed(k, n, 2, rounding) for k in range(n + 1)]
             assert n in possible_sizes(cells, [n]).index
             assert images(cells, n).tolist() == [*range(n + 1)]
 
 
 def test_luck_is_what_random_figures_do():
-    generator, sizes = np.random.default_rng(0), [50, 400, 3000]
+    generator, sizes = np.random.default_rng(0), [50, 160, 400, 3000]
     found = [fits([f"{x / 100:.2f}" for x in generator.integers(0, 10001, 5)], sizes)["cells"] for _ in range(400)]
     mean = pd.concat(found, axis=1).mean(axis=1)
     expected = fits(["1.00", "2.00", "3.00", "4.00", "5.00"], sizes)["by_luck"]
@@ -114,6 +117,10 @@ def test_luck_is_what_random_figures_do():
     assert one["cells"].tolist() == [0, 3]
     assert one["p"].tolist() == pytest.approx([1, (5 / 10001) ** 2])
     assert fits(["12.34"], [10_000])[["cells", "p"]].to_numpy().tolist() == [[1, 1]]
+    both_ways = {n: {printed(k, n, 2, way) for k in range(n + 1) for way in ROUNDINGS} for n in (43, 156, 160, 192)}
+    assert {n: len(figures) for n, figures in both_ways.items()} == {43: 44, 156: 157, 160: 201, 192: 201}  # ties
+    for n, figures in both_ways.items():
+        assert fits(["50.00"], [n])["by_luck"].item() == pytest.approx(len(figures) / 10001)
 
 
 def test_a_misfit_comes_with_the_nearest_count_and_the_slip_that_would_explain_it():
@@ -228,7 +235,8 @@ def test_any_csv_can_be_audited(tmp_path):
     assert found.loc[("A", "sens"), ["cells", "misfits"]].tolist() == [1, "0.90"]  # the column has two decimals
     assert found.loc[("B", "acc"), "misfits"] == "0.500, 0.510"
     assert audit(read_printed(path), "acc", sizes=[15])["sizes"].tolist() == ["none; 2 fit 15"]
-    assert found.loc[("A", "acc"), "lucky_sizes"] == pytest.approx(sum(((n + 1) / 1001) ** 2 for n in range(1, 31)))
+    figures = [{printed(k, n, 1, way) for k in range(n + 1) for way in ROUNDINGS} for n in range(1, 31)]  # of 1001
+    assert found.loc[("A", "acc"), "lucky_sizes"] == pytest.approx(sum((len(each) / 1001) ** 2 for each in figures))
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_it_is_drawn_the_same_twice_and_fits_a_notebook(name):
 
 def test_a_map_says_its_own_range_and_darker_is_larger():
     axes = figures.learned_maps({"one": MAP}).axes[0]
-    assert axes.get_xlabel() == f"{float(MAP.min()):.2g} to {float(MAP.max()):.2g}"
+    assert axes.get_xlabel() == f"white {float(MAP.min()):.2f}, black {float(MAP.max()):.2f}"
     shown = axes.images[0]
     dark, light = shown.to_rgba(np.array([float(MAP.max()), float(MAP.min())]))[:, 0]
     assert dark < 0.05 and light > 0.95

@@ -11,7 +11,13 @@ from torch import nn
 from torch.testing import assert_close
 
 from medattn import figures
-from medattn.attention import ATTENTION_MAPS, CrossChannelPyramidPooling, PixelNorm, insert_attention
+from medattn.attention import (
+    ATTENTION_MAPS,
+    PYRAMID_AXES,
+    CrossChannelPyramidPooling,
+    PixelNorm,
+    insert_attention,
+)
 from medattn.evaluation.audit import fits, two_classes
 from medattn.networks import build_network
 from medattn.recording import last_of_each_stage, on_image, record, record_images, stages
@@ -250,7 +256,7 @@ def test_pixel_walk_says_the_gate_that_the_network_used(network, images):
 
 
 def test_pyramid_axes_are_orthonormal_and_hold_all_that_pixel_norm_lets_through():
-    axes = figures.PYRAMID_AXES
+    axes = PYRAMID_AXES
     assert_close(axes @ axes.T, torch.eye(3, dtype=torch.float64))
     t_hat = PixelNorm(eps=0)(CrossChannelPyramidPooling(8)(torch.randn(4, 8, 3, 3, dtype=torch.float64)))
     points = axes @ t_hat.movedim(1, 0).flatten(1)

@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from papers_text import GLOBAL_TEXT, PPCR_TEXT, with_text
 
 from medattn import scorecard
@@ -15,7 +16,7 @@ from medattn.datasets import DATASETS
 from medattn.evaluation.statistics import Paired
 from medattn.figures.scorecard import claimed_and_measured
 from medattn.notebooks.folder import all_notebooks
-from medattn.paths import ROOT
+from medattn.paths import ROOT, papers_folder
 from medattn.published import published
 from medattn.scorecard import (
     KINDS,
@@ -61,6 +62,21 @@ def headings(number):
     cells = [cell for cell in notebook.read()["cells"] if cell["cell_type"] == "markdown"]
     lines = "\n".join("".join(cell["source"]) for cell in cells).splitlines()
     return {line.lstrip("# ") for line in lines if line.startswith("#")}
+
+
+class OnceEach(yaml.SafeLoader):
+    """Refuses a key that is there twice, of which YAML would take the last without a word."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [key.value for key, _ in node.value]
+        assert len(keys) == len(set(keys)), f"line {node.start_mark.line + 1}: twice the same of {keys}"
+        return super().construct_mapping(node, deep)
+
+
+def test_no_claim_says_anything_twice():
+    assert yaml.load((papers_folder() / "claims.yaml").read_text(), OnceEach)["claims"]
+    with pytest.raises(AssertionError, match="twice the same"):
+        yaml.load("{a: 1, a: 2}", OnceEach)
 
 
 def test_no_claim_stands_twice_and_every_kind_occurs_in_both_papers():
