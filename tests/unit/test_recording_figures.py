@@ -269,6 +269,14 @@ def test_by_stage_shows_means_that_leave_nan_out():
     assert [text.get_text() for text in figure.axes[0].texts] == ["0.50", "1.00"]
 
 
+def test_by_stage_draws_students_intervals_and_wilsons_of_shares():
+    scores, hits = torch.tensor([[0.8, 0.9, 1.0]]), torch.zeros(1, 200)
+    for values, low, high in ((scores, 0.9 - 4.303 * 0.1 / 3**0.5, 0.9 + 4.303 * 0.1 / 3**0.5), (hits, 0, 0.0188)):
+        (bars,) = figures.by_stage({"one": values}, ["low"], "score").axes[0].collections
+        ((_, lower), (_, upper)) = bars.get_segments()[0]
+        assert (lower, upper) == pytest.approx((low, high), abs=1e-3)
+
+
 def test_context_names_follow_the_scales():
     assert figures.context_names((1, 2)) == ["1/1", "1/2", "2/2"]
 

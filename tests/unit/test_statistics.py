@@ -296,6 +296,16 @@ def test_without_any_spread_nothing_is_sure():
     assert compare(right, right).p == 1.0
 
 
+def test_a_bootstrap_and_a_mean_without_spread_are_not_sure_either():
+    none, all_ = np.zeros((3, 20), bool), np.ones((3, 20), bool)
+    found = hierarchical_bootstrap(none, all_)
+    assert found.difference == 1 and np.isnan([found.low, found.high, found.p]).all()
+    won = np.arange(20)[None].repeat(3, 0) < np.array([[9], [10], [11]])  # every draw of seeds and images is a gain
+    assert hierarchical_bootstrap(none, won, n=200).p == pytest.approx(2 / 201)  # none of 200 draws is not never
+    mean = mean_over_seeds(np.full(3, 0.5))
+    assert (mean.mean, mean.deviation) == (0.5, 0.0) and np.isnan([mean.low, mean.high]).all()
+
+
 def test_what_no_table_can_show_is_none():
     assert smallest_difference(20, 0.9).paired is None  # two images are left to win
     assert smallest_difference(6, 0.99).unpaired is None
