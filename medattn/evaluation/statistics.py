@@ -304,9 +304,10 @@ def _spreads(values: np.ndarray) -> list[tuple[float, float]]:
         ms_seed = n_images * (by_seed**2).sum() / (n_seeds - 1)
         total = ms_seed + max(ms_image - ms_both, 0.0)
         freedom = total**2 / (ms_seed**2 / (n_seeds - 1)) if ms_seed else np.inf
-        found = [(ms_image, n_images - 1), (total, freedom)]
-    found = [(square, freedom) for square, freedom in found if square > 1e-9 * ms_both]  # equal means are no certainty
-    return [((square / values.size) ** 0.5, float(freedom)) for square, freedom in found or [(ms_both, np.inf)]]
+        tied = total <= 1e-9 * ms_both  # equal means of all seeds, by accident, are no certainty
+        found = [(ms_image, n_images - 1), (ms_both, np.inf) if tied else (total, freedom)]
+    found = [(square, freedom) for square, freedom in found if square > 1e-9 * ms_both]
+    return [((square / values.size) ** 0.5, float(freedom)) for square, freedom in found]
 
 
 def _t(freedom: float) -> float:

@@ -92,7 +92,7 @@ def test_seeds_that_agree_by_accident_are_no_certainty():
             chosen = generator.permutation(156)[:12]
             first[row, chosen[:8]], second[row, chosen[8:]] = False, False
         p_values.append(compare(first, second).p)
-    assert min(p_values) > 0.01 and np.median(p_values) > 0.03  # the sign test of all, 24 against 12: 0.065
+    assert min(p_values) > 0.03  # the sign test of all, 24 against 12: 0.065
 
 
 def test_of_seeds_and_images_the_less_sure_of_both_ways_counts():
