@@ -292,8 +292,12 @@ def notebook_links(claim: Claim) -> list[str]:
 
 
 def markdown(rows: Sequence[Claim], found: Mapping[str, Measured | None]) -> str:
-    """Write claims as a Markdown table: claim, printed, ours, verdict and evidence; `found` is by the claim's id."""
+    """Write claims as a Markdown table: claim, printed, ours, verdict and evidence; `found` is by the claim's id.
+
+    Where one sentence makes several rows in turn, only the first of them quotes it.
+    """
     lines = ["| claim | printed, and its audit | our recorded runs | verdict |", "|:---|:---|:---|:---|"]
+    quoted = ""
     for claim in rows:
         sums = [f"{text}{'' if holds else ' (**not as claimed**)'}" for text, holds in map(summed, claim.sums)]
         printed = "; ".join(filter(None, [claim.printed, *sums, claim.audit and f"*audit:* {claim.audit}"])) or "–"
@@ -301,6 +305,8 @@ def markdown(rows: Sequence[Claim], found: Mapping[str, Measured | None]) -> str
         command = f" `{claim.command}`" if claim.command and claim.verdict == "not testable here" else ""
         verdict = f"**{claim.verdict}**. {claim.why}{command} → {', '.join(notebook_links(claim))}"
         where = f"section {claim.where}" if claim.where[0].isdigit() else claim.where
-        cells = [f"“{claim.quote}” ({where}) `{claim.id}`", printed, ours, verdict]
+        words = "*the same words*" if claim.quote == quoted else f"“{claim.quote}” ({where})"
+        quoted = claim.quote
+        cells = [f"{words} `{claim.id}`", printed, ours, verdict]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines)

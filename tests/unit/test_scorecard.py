@@ -217,6 +217,15 @@ def test_a_row_of_the_table_has_its_four_cells(claim):
     assert claim.verdict in line and all(link in line for link in notebook_links(claim))
 
 
+def test_a_sentence_of_several_rows_is_quoted_once():
+    one = by_id["p-t2-retina"]
+    three = [one, replace(one, id="p-own"), by_id["p-abs-light"]]
+    first, second, third = markdown(three, {claim.id: None for claim in three}).splitlines()[2:]
+    assert f"“{one.quote}” (section 4.2, Table 2) `p-t2-retina`" in first
+    assert second.startswith("| *the same words* `p-own`") and one.quote not in second
+    assert "“a practical yet lightweight architectural unit” (Abstract)" in third
+
+
 def test_the_figure_draws_every_claim_with_a_printed_difference():
     rows = [("A", "x", 1.0, 0.5, -1.0, 2.0, 3, True), ("B", "y", 2.0, -1.0, -3.0, 1.0, 1, False)]
     names = ["group", "label", "claimed", "difference", "low", "high", "n_seeds", "like"]
