@@ -43,9 +43,10 @@ def build_network(
 
     `name` is a torchvision classifier ("resnet18"), "timm:" and a timm model ("timm:resnet26"), "pytorchcv:" and a
     pytorchcv classifier ("pytorchcv:resattnet92", for 64 px and other multiples of 32), or "vgg_att3". `stem` is
-    "small" (3x3, stride 1, no max-pool), "usual", or None: small up to 64 px for ResNets, and logged.
-    `pretrained` loads ImageNet weights (torchvision and timm only); a grey network sums the first convolution's
-    weights over colours. With `weights_follow` it only has the form that these weights need, for others to be loaded.
+    "small" (3x3, stride 1, no max-pool), "usual", or None: small up to 64 px for ResNets, and logged; pretrained ones
+    keep the convolution that they have. `pretrained` loads ImageNet weights (torchvision and timm only); a grey network
+    sums the first convolution's weights over colours. With `weights_follow` it only has the form that these weights
+    need, for others to be loaded.
     Raises ValueError for an unknown name, a stem or a size the network cannot have, or weights there are none of;
     FileNotFoundError where weights cannot be downloaded, with the place to put the file.
     """
@@ -59,7 +60,7 @@ def build_network(
     has_small_stem = isinstance(getattr(network, "maxpool", None), nn.Module) and hasattr(network, "layer1")
     if stem == "small" and not has_small_stem:
         raise ValueError(f"stem='small' is for ResNet-like networks; {name} keeps its usual stem")
-    if stem == "small" or (stem is None and size <= SMALL_STEM_UP_TO and has_small_stem):
+    if stem == "small" or (stem is None and size <= SMALL_STEM_UP_TO and has_small_stem and not pretrained):
         _make_stem_small(network)
         log.info("%s: 3x3 stride-1 stem without max-pool, for %d px (stem='usual' for the other)", name, size)
     else:

@@ -133,9 +133,19 @@ class WeightMapped(nn.Module):
         return isinstance(self.source, FixedMap)
 
     @torch.no_grad()
-    def freeze(self) -> None:
-        """Make the map a constant (Algorithm 1, line 5): what it was computed from is gone, from memory too."""
+    def freeze(self, optimizer: torch.optim.Optimizer | None = None) -> None:
+        """Make the map a constant (Algorithm 1, lines 4-5): what it was computed from is gone.
+
+        An optimiser that trained it would keep it in memory: given here, it lets go of it.
+        """
+        learned = set(self.source.parameters())
         self.source = FixedMap(self.source().detach().clone())
+        if optimizer is not None:
+            for group in optimizer.param_groups:
+                group["params"] = [parameter for parameter in group["params"] if parameter not in learned]
+            optimizer.param_groups[:] = [group for group in optimizer.param_groups if group["params"]]
+            for parameter in learned:
+                optimizer.state.pop(parameter, None)
 
     @torch.no_grad()
     def frozen_state_dict(self) -> dict[str, Tensor]:
@@ -148,8 +158,9 @@ class GlobalAttention(WeightMapped):
     """An image CNN under a learned global map (section 3): `images` are all training images, (N, C, H, W).
 
     uint8 images are divided by 255 and standardised by `mean` and `std`, so that the pixel CNN sees them as the image
-    CNN does. `basis="principal"` trains the same model on its principal features (`medattn.attention.principal`), at
-    most `rank` of them. The further options are those of `PixelCNN`.
+    CNN does. The map lies on the device of the images, and the image CNN stays where it is. `basis="principal"` trains
+    the same model on its principal features (`medattn.attention.principal`), at most `rank` of them. The further
+    options are those of `PixelCNN`.
     Raises ValueError for an unknown basis, and for a rank without the principal basis.
     """
 
@@ -177,8 +188,7 @@ class GlobalAttention(WeightMapped):
             principal = principal_features(pixels, kernel, rank)
             pixel_cnn.first = principal_layer(principal, hidden, kernel * kernel * pixels.n_features)
             pixels = principal.features[None].to(pixel_cnn.last.weight.dtype)
-        super().__init__(image_cnn, LearnedMap(pixel_cnn, pixels))
-        self.to(images.device)
+        super().__init__(image_cnn, LearnedMap(pixel_cnn, pixels).to(images.device))
 
 
 def map_penalty(weight_map: Tensor) -> Tensor:
@@ -187,7 +197,7 @@ def map_penalty(weight_map: Tensor) -> Tensor:
 
 
 def _pixel_weights(image_cnn: nn.Module, images: Tensor, hidden: int, mean: tuple, std: tuple) -> WeightMapped:
-    return WeightMapped(image_cnn, PixelWeights(tuple(images.shape[2:]))).to(images.device)
+    return WeightMapped(image_cnn, PixelWeights(tuple(images.shape[2:])).to(images.device))
 
 
 # name -> (image_cnn, images, hidden, mean, std, **options) -> network

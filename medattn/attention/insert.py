@@ -62,9 +62,10 @@ def residual_norms(network: nn.Module) -> list[str]:
     """Name the last normalisation of every residual block that is known (`LAST_NORM`)."""
     names = []
     for name, block in network.named_modules():
-        kind = f"{type(block).__module__}.{type(block).__qualname__}"
-        if kind in LAST_NORM:
-            names.append(f"{name}.{LAST_NORM[kind]}".lstrip("."))
+        kinds = [f"{kind.__module__}.{kind.__qualname__}" for kind in type(block).__mro__]  # a block of one's own, too
+        known = next((kind for kind in kinds if kind in LAST_NORM), None)
+        if known:
+            names.append(f"{name}.{LAST_NORM[known]}".lstrip("."))
     return names
 
 
@@ -77,35 +78,42 @@ def first_convolution(network: nn.Module) -> tuple[str, nn.Conv2d]:
 
 
 def output_shapes(network: nn.Module, names: Iterable[str], in_channels: int, size: Size) -> dict[str, torch.Size]:
-    """Find the output shapes (N, C, H, W) of named modules for an image of `size`, by shapes alone.
+    """Find the output shapes (N, C, H, W) of named modules for an image of `size`; nothing of the network changes.
 
     Modules that are not run are left out, and so are those that do not give a tensor.
     """
     # the map of a `WeightMapped` changes no shape
     inner, prefix = (network.image_cnn, "image_cnn.") if isinstance(network, WeightMapped) else (network, "")
-    on_meta = copy.deepcopy(inner).to("meta").eval()  # no memory, no arithmetic, nothing of the network changes
-    shapes: dict[str, torch.Size] = {}
-
-    def keep(name: str, output: object) -> None:
-        if name in shapes:
-            raise ValueError(f"{name} is run more than once in a pass: choose a place that is run once")
-        if isinstance(output, torch.Tensor):
-            shapes[name] = output.shape
-
-    for name in names:
-        if name.startswith(prefix):
-            module = on_meta.get_submodule(name.removeprefix(prefix))
-            module.register_forward_hook(lambda _module, _inputs, output, name=name: keep(name, output))
-    image = torch.empty(1, in_channels, *height_width(size), device="meta")
+    places = {name: name.removeprefix(prefix) for name in names if name.startswith(prefix)}
+    shape = (1, in_channels, *height_width(size))
     try:
-        with torch.no_grad():
-            on_meta(image)
-    except RuntimeError as error:
-        raise ValueError(
-            f"{type(inner).__name__} does not take an image {tuple(image.shape)}: {str(error).splitlines()[0]}. "
-            "Say another size or in_channels; of a detector, give the backbone"
-        ) from error
-    return shapes
+        outputs = _outputs(inner, places, shape, "meta")  # shapes alone: no memory, no arithmetic
+    except Exception:  # a network that looks at values, or brings tensors of its own
+        try:
+            outputs = _outputs(inner, places, shape, "cpu")
+        except Exception as error:
+            said = (str(error).splitlines() or [""])[0]
+            raise ValueError(
+                f"{type(inner).__name__} does not take an image {shape}: {type(error).__name__}: {said}. "
+                "Say another size or in_channels; of a detector, give the backbone"
+            ) from error
+    for name, given in outputs.items():
+        if len(given) > 1:
+            raise ValueError(f"{name} is run more than once in a pass: choose a place that is run once")
+    return {name: given[0].shape for name, given in outputs.items() if isinstance(given[0], torch.Tensor)}
+
+
+@torch.no_grad()
+def _outputs(network: nn.Module, places: dict[str, str], shape: tuple[int, ...], device: str) -> dict[str, list]:
+    """Give, by name, what the modules at these places give in one pass of a copy; those that are run."""
+    copied = copy.deepcopy(network).to(device).float().eval()
+    outputs: dict[str, list] = {}
+    for name, place in places.items():
+        copied.get_submodule(place).register_forward_hook(
+            lambda _module, _inputs, output, name=name: outputs.setdefault(name, []).append(output)
+        )
+    copied(torch.zeros(shape, device=device))
+    return outputs
 
 
 def _named(network: nn.Module, where: str | type | Iterable[str] | None) -> list[str]:
@@ -161,13 +169,16 @@ def insert_attention(
     residual block; with it, the modules of these names or of this type. `options` go to the module (for
     PPCR: scales, norm, init; for most rivals: reduction; an error names them all). Insert after pretrained weights
     were loaded: the names of the parameters at a site change. `in_channels` is read off the first convolution unless
-    said. Nothing is changed on an error.
+    said. A network may be given attention several times, of another kind or at other places each: one place has one.
+    Nothing is changed on an error.
     """
     if name not in ATTENTION:
         raise ValueError(f"attention {name!r} is unknown; there are {', '.join(ATTENTION)}")
-    if attention_sites(network):
-        raise ValueError("this network has attention already: build a fresh one")
     names = _named(network, where)
+    taken = [site.name for site in attention_sites(network)]
+    twice = [place for place in names if any(f"{place}.".startswith(f"{site}.") for site in taken)]
+    if twice:
+        raise ValueError(f"{twice[0]} has attention already: build a fresh network, or say other places by where=")
     in_channels = in_channels or first_convolution(network)[1].in_channels
     shapes = output_shapes(network, names, in_channels, size)
     modules = {}
@@ -210,7 +221,10 @@ def resize_attention(network: nn.Module, size: Size, in_channels: int | None = N
         with torch.no_grad():
             of_map = tuple(network.weight_map().shape[2:])
         if of_map != height_width(size):
-            raise ValueError(f"size={size}: this network stands behind a weight map of {of_map}; resize its image_cnn")
+            raise ValueError(
+                f"size={size}: this network stands behind a weight map of {of_map}, whose pixels are those of its "
+                "images: build it anew for the other size"
+            )
     sites = attention_sites(network)
     if not sites:
         raise ValueError(

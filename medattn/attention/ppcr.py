@@ -175,8 +175,8 @@ class PPCR(nn.Module):
     def resize_weights(self, size: Size) -> None:
         """Resample W bilinearly to another feature-map size, in place; the module then takes that size.
 
-        W becomes a new parameter: build the optimiser afterwards. Raises ValueError for a W that a
-        prior map multiplies.
+        W stays the parameter that it is, in an optimiser too; a momentum kept there is of the old size, so build the
+        optimiser afterwards. Raises ValueError for a W that a prior map multiplies.
         """
         if parametrize.is_parametrized(self.integrate):
             raise ValueError(
@@ -185,4 +185,4 @@ class PPCR(nn.Module):
         self.size = height_width(size)
         weight = self.integrate.weight
         resampled = F.interpolate(weight[None], self.size, mode="bilinear", align_corners=False, antialias=True)
-        self.integrate.weight = nn.Parameter(resampled[0], requires_grad=weight.requires_grad)
+        weight.grad, weight.data = None, resampled[0]

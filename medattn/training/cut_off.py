@@ -6,7 +6,6 @@ optimiser, which leaves with it: neither its state nor the images are kept for t
 
 from typing import Any
 
-import torch
 from torch import nn
 
 from medattn.attention import WeightMapped
@@ -21,10 +20,3 @@ def parameter_groups(network: nn.Module) -> list[dict[str, Any]]:
     """Give the optimiser's groups: all parameters, or the image CNN's and then the map's."""
     parts = (network.image_cnn, network.source) if learns_map(network) else (network,)
     return [{"params": list(part.parameters())} for part in parts]
-
-
-def freeze(network: WeightMapped, optimizer: torch.optim.Optimizer) -> None:
-    """Make the map a constant, and take what it was learned by out of the optimiser (lines 4-5)."""
-    network.freeze()
-    for parameter in optimizer.param_groups.pop()["params"]:
-        optimizer.state.pop(parameter, None)

@@ -26,7 +26,7 @@ from medattn.datasets.augment import AUGMENT, to_float
 from medattn.evaluation.metrics import score
 from medattn.paths import held, write_whole
 from medattn.recording import evaluating
-from medattn.training.cut_off import freeze, learns_map, parameter_groups
+from medattn.training.cut_off import learns_map, parameter_groups
 from medattn.training.listing import read_run
 from medattn.training.provenance import provenance
 from medattn.training.recipe import OPTIMIZERS, PRECISIONS, Recipe
@@ -143,7 +143,7 @@ def _train_and_test(run: Run, device: torch.device, progress: bool) -> None:
         bar.update(len(state["history"]) * steps)
         for epoch in range(len(state["history"]) + 1, recipe.epochs + 1):
             if recipe.map_epochs is not None and epoch == recipe.map_epochs + 1:
-                freeze(network, optimizer)
+                network.freeze(optimizer)
             started = time.perf_counter()
             row = {"epoch": epoch, "lr": learning_rate(recipe, epoch)}
             with _memory_explained(recipe):

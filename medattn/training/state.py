@@ -14,7 +14,6 @@ from torch.optim import Optimizer
 
 from medattn.attention import WeightMapped
 from medattn.paths import write_whole
-from medattn.training.cut_off import freeze
 from medattn.training.runs import Run, other_data, save_weights, undamaged
 
 
@@ -31,7 +30,7 @@ def resume(run: Run, network: nn.Module, optimizer: Optimizer, device: torch.dev
     if saved.setdefault("data", data) != data:
         raise ValueError(other_data(run))
     if "source.map" in saved["network"]:
-        freeze(network, optimizer)
+        network.freeze(optimizer)
     network.load_state_dict(saved.pop("network"))
     optimizer.load_state_dict(saved.pop("optimizer"))
     _list_epochs(run, saved)  # the last one may be missing

@@ -92,6 +92,26 @@ def test_a_frozen_map_is_a_constant_and_nothing_it_came_from_is_left(images):
     assert torch.equal(attention(x), before)
 
 
+def test_an_optimiser_lets_go_of_what_the_map_was_learned_by(images):
+    attention = GlobalAttention(small_cnn(), images, hidden=4)
+    kept = {id(parameter) for parameter in attention.image_cnn.parameters()}
+    together = torch.optim.Adam(attention.parameters())
+    apart = torch.optim.Adam([{"params": attention.image_cnn.parameters()}, {"params": attention.source.parameters()}])
+    attention(torch.randn(2, 3, 9, 8)).square().sum().backward()
+    for optimizer in (together, apart):
+        optimizer.step()
+    attention.freeze(together)
+    assert {id(parameter) for parameter in together.state} == kept
+    assert [{id(parameter) for parameter in group["params"]} for group in together.param_groups] == [kept]
+    assert len(apart.param_groups) == 2  # it was not given
+
+
+def test_the_image_cnn_stays_on_its_device(images):
+    attention = GlobalAttention(small_cnn(), images.to("meta"))
+    assert {parameter.device.type for parameter in attention.image_cnn.parameters()} == {"cpu"}
+    assert {parameter.device.type for parameter in attention.source.parameters()} == {"meta"}
+
+
 def test_a_frozen_network_exports_and_predicts_on_one_image(images, tmp_path):
     attention = GlobalAttention(small_cnn(), images, hidden=4).eval()
     attention.freeze()

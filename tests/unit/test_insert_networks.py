@@ -86,6 +86,66 @@ def test_images_need_not_be_square():
     assert network(torch.randn(2, 3, 28, 44)).shape == (2, 2)
 
 
+def test_one_network_may_have_attention_of_several_kinds():
+    encoder = build_network("timm:test_resnet", 2, size=28)
+    insert_attention(encoder, "ppcr", 28)
+    sites = insert_attention(encoder, "se", 28, where="conv1")
+    assert {site.name: site.attention for site in sites if site.attention == "se"} == {"conv1": "se"}
+    assert [site.attention for site in sites].count("ppcr") == 4
+    assert len(resize_attention(encoder, 56)) == 5
+    assert encoder.eval()(torch.randn(1, 3, 56, 56)).shape == (1, 2)
+
+
+def test_a_block_of_ones_own_is_known_by_what_it_was_made_of():
+    class Block(torchvision.models.resnet.BasicBlock):
+        pass
+
+    network = torchvision.models.ResNet(Block, [1, 1, 1, 1])
+    assert [site.name for site in insert_attention(network, "ppcr", 64)][::3] == ["layer1.0.bn2", "layer4.0.bn2"]
+
+
+class LooksAtValues(nn.Module):
+    """What shapes alone cannot pass: a tensor that is no buffer, and a branch on a value."""
+
+    def __init__(self):
+        super().__init__()
+        self.mean = torch.tensor([0.5])
+        self.conv = nn.Conv2d(3, 8, 3, padding=1)
+
+    def forward(self, x, scale=1):
+        x = (x - self.mean) * scale
+        return self.conv(-x if x.max() > 5 else x)
+
+
+def test_a_network_that_looks_at_values_takes_attention():
+    network = LooksAtValues()
+    [site] = insert_attention(network, "ppcr", (12, 10), where="conv")
+    assert site.size == (12, 10) and network(torch.randn(2, 3, 12, 10)).shape == (2, 8, 12, 10)
+
+
+@pytest.mark.parametrize(
+    ("forward", "said"),
+    [(lambda x, y: x + y, "TypeError: .*missing 1 required"), (lambda x: x.missing, "AttributeError: .*missing")],
+)
+def test_what_a_network_does_not_take_is_an_error_that_says_why(forward, said):
+    network = nn.Sequential(nn.Conv2d(3, 8, 3))
+    network.forward = forward
+    with pytest.raises(ValueError, match=rf"does not take an image \(1, 3, 9, 9\): {said}"):
+        insert_attention(network, "ppcr", 9, where="0")
+
+
+def test_an_optimiser_trains_the_weights_that_were_resized():
+    network = build_network("resnet18", 2, size=28)
+    [site, *_] = insert_attention(network, "ppcr", 28)
+    optimizer = torch.optim.SGD(network.parameters(), 0.1)
+    resize_attention(network, 56)
+    weight = site.module.integrate.weight
+    assert any(weight is parameter for parameter in optimizer.param_groups[0]["params"])
+    network(torch.randn(2, 3, 56, 56)).square().sum().backward()
+    optimizer.step()
+    assert weight.shape[1:] == site.module.size and weight.abs().max() > 0
+
+
 def test_resize_attention_follows_the_network():
     network = build_network("resnet18", 2, size=28)
     insert_attention(network, "ppcr", 28)
@@ -102,7 +162,7 @@ def test_attention_behind_a_learned_map_is_inserted_and_resized():
     sites = insert_attention(network, "ppcr", 32)
     assert sites[0].name.startswith("image_cnn.layer1") and len(sites) == 4
     assert resize_attention(network, 32) == sites
-    with pytest.raises(ValueError, match=r"size=16: this network stands behind a weight map of \(32, 32\)"):
+    with pytest.raises(ValueError, match=r"size=16: .* behind a weight map of \(32, 32\), .* build it anew"):
         resize_attention(network, 16)
 
 
@@ -184,8 +244,10 @@ def test_a_network_without_attention_has_none_to_resize():
 def test_inserting_twice_and_no_known_block_are_errors():
     network = build_network("resnet18", 2, size=28)
     insert_attention(network, "ppcr", 28)
-    with pytest.raises(ValueError, match="has attention already"):
+    with pytest.raises(ValueError, match=r"layer1\.0\.bn2 has attention already"):
         insert_attention(network, "ppcr", 28)
+    with pytest.raises(ValueError, match=r"layer1\.0\.bn2\.module has attention already"):
+        insert_attention(network, "se", 28, where=nn.BatchNorm2d)
     with pytest.raises(ValueError, match=r"VGG has no residual block .* where="):
         insert_attention(build_network("vgg11", 2), "ppcr", 224)
 
@@ -209,6 +271,13 @@ def test_the_stem_can_be_told_otherwise():
         build_network("resnet18", 2, stem="tiny")
     with pytest.raises(ValueError, match="stem='small' is for ResNet-like networks; vgg11"):
         build_network("vgg11", 2, stem="small")
+
+
+def test_pretrained_networks_keep_the_convolution_that_was_trained(monkeypatch):
+    get_model = torchvision.models.get_model
+    monkeypatch.setattr(torchvision.models, "get_model", lambda name, weights: get_model(name, weights=None))
+    assert build_network("resnet18", 2, size=28, pretrained=True).conv1.kernel_size == (7, 7)
+    assert build_network("resnet18", 2, size=28, pretrained=True, stem="small").conv1.kernel_size == (3, 3)
 
 
 def test_parameter_counts_are_the_papers():
