@@ -34,7 +34,7 @@ def attention_maps(network: nn.Module, images: Tensor, normalise: str = "half") 
     if not any(site.attention in ATTENTION_MAPS for site in attention_sites(network)):
         return {}
     seen = last_of_each_stage(record_images(network, images, normalise, contexts=False))
-    return {stage: site.map(images.shape[-1]) for stage, site in seen.items()}
+    return {stage: site.map(tuple(images.shape[2:])) for stage, site in seen.items()}
 
 
 def all_maps(network: nn.Module, images: Tensor, normalise: str = "half") -> dict[str, Tensor]:
@@ -68,7 +68,7 @@ def score_run(run: Run, images: Tensor, masks: Tensor, n_perturbed: int = 24) ->
     network, recipe, n = run.network(), run.recipe, len(images)
     maps = all_maps(network, images, recipe.normalise)
     untrained = {f"untrained {stage}": values for stage, values in untrained_maps(run, images).items()}
-    centre = centred_gaussian(images.shape[-1]).expand(n, -1, -1)
+    centre = centred_gaussian(tuple(images.shape[2:])).expand(n, -1, -1)
     scores = {f"chance/{name}": values for name, values in chance(masks).items()}
     for name, values in {**maps, **untrained, "centre": centre}.items():
         scores |= {f"{name}/{score}": each for score, each in localisation(values, masks).items()}

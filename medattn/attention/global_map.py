@@ -13,6 +13,7 @@ Differs from the paper:
 """
 
 from collections.abc import Callable
+from inspect import signature
 
 import torch
 from torch import Tensor, nn
@@ -202,3 +203,11 @@ def _pixel_weights(image_cnn: nn.Module, images: Tensor, hidden: int, mean: tupl
 
 # name -> (image_cnn, images, hidden, mean, std, **options) -> network
 WEIGHT_MAPS: dict[str, Callable[..., WeightMapped]] = {"global": GlobalAttention, "l1": _pixel_weights}
+
+
+def map_options_of(name: str) -> str:
+    """Say the options of a weight map with their defaults, such as "kernel=3", beyond what all maps take."""
+    common = {*signature(_pixel_weights).parameters, "n_images", "channels", "options"}
+    takes = signature(WEIGHT_MAPS[name]).parameters
+    every = {**takes, **(signature(PixelCNN).parameters if "options" in takes else {})}
+    return ", ".join(f"{key}={value.default!r}" for key, value in every.items() if key not in common)

@@ -102,12 +102,12 @@ def _from_table(files: dict[str, Path], problems: Problems) -> _Listed:
 
 def _from_folders(files: dict[str, Path], problems: Problems) -> _Listed:
     split = all((problems.folder / name).is_dir() for name in ("train", "test"))
+    nested = dict.fromkeys(image.split("/")[0] for image in files if image.count("/") > 1)
     if not split:  # a class may be called train, but has no folders in it
-        nested = dict.fromkeys(image.split("/")[0] for image in files if image.count("/") > 1)
         problems.add("folders of a split, of which train and test must be there", *(n for n in nested if n in SPLITS))
-        likely = [n for n in nested if n not in SPLITS and n.lower() in SPLIT_LIKE]
-        if len(likely) > 1:  # one may be a class with folders
-            problems.add(f"folders that look like splits, which are called {', '.join(SPLITS)}", *likely)
+    likely = [n for n in nested if n not in SPLITS and n.lower() in SPLIT_LIKE]
+    if split or len(likely) > 1:  # one may be a class with folders
+        problems.add(f"folders that look like splits, which are called {', '.join(SPLITS)}", *likely)
     labels, splits = {}, {}
     for image in files:
         *above, label = image.split("/")[: 1 + split]

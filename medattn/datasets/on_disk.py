@@ -103,7 +103,8 @@ def _labels(arrays: dict[str, np.ndarray], split: str, file: Path) -> torch.Tens
 
 def _classes(arrays: dict[str, np.ndarray], labels: torch.Tensor, file: Path) -> tuple[str, ...]:
     if "class_names" in arrays:
-        return tuple(str(name) for name in np.atleast_1d(arrays["class_names"]))
+        names = np.atleast_1d(arrays["class_names"])
+        return tuple(map(str, np.char.decode(names, "utf-8") if names.dtype.kind == "S" else names))
     found = labels.unique().tolist()
     if found != list(range(len(found))):
         raise ValueError(f"{file}: its labels are {found[:10]}; they must be 0, 1, 2, ... with none left out")

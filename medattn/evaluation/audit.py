@@ -6,9 +6,9 @@ Paper: notebook 16 audits every table of both papers; any other table will do, a
 
 Figures are exact decimals, so they are read as text (`read_printed`): 85.90 is not 85.9. A column has the decimals of
 its longest cell; shorter cells are taken to have lost their zeros. Decimals of which none is above 1 are shares
-(0.859), everything else is percentages. Roundings: half up (2.5 is 3) and half to even (2.5 is 2); they differ on exact
-ties only. A misfit is proof that a figure is not what its column says; a fit is evidence, as strong as luck makes it
-(`fits`). An audit shows what a figure can be, never why.
+(0.859), everything else is percentages; `audit` refuses a column that may mix the two. Roundings: half up (2.5 is 3)
+and half to even (2.5 is 2); they differ on exact ties only. A misfit is proof that a figure is not what its column
+says; a fit is evidence, as strong as luck makes it (`fits`). An audit shows what a figure can be, never why.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,7 +30,8 @@ AVERAGES = ("weighted", "macro", "first", "second")  # of F1 over two classes; o
 
 def read_printed(file: str | Path | TextIO) -> pd.DataFrame:
     """Read a CSV with every cell as the text that it is; only an empty cell is missing."""
-    return pd.read_csv(file, dtype=str, keep_default_na=False, na_values=[""], skipinitialspace=True)
+    table = pd.read_csv(file, dtype=str, keep_default_na=False, na_values=[""], skipinitialspace=True)
+    return table.rename(columns=str.strip)
 
 
 @dataclass(frozen=True)
@@ -67,13 +68,28 @@ def column(cells: Iterable | Column) -> Column:
     return Column(np.array([int(value.scaleb(decimals)) for value in values]), whole, decimals, series.index)
 
 
+def _in_one_way(cells: Iterable) -> Column:
+    """Read cells that are all shares or all percentages; raises ValueError where some may be the other."""
+    printed = column(cells)
+    shares = [str(cell) for cell in cells if 0 < _decimal(cell, "") < 1 and "%" not in str(cell)]
+    if shares and printed.whole > 10**printed.decimals:
+        raise ValueError(
+            f"cells go up to {printed.text(printed.units.max())}, so they are percentages, and {', '.join(shares[:5])} "
+            "may be a share: write all in one way, or less than 1 % with its sign (0.91 %)"
+        )
+    return printed
+
+
 def _decimal(cell: object, name: object) -> Decimal:
     try:
         value = Decimal(str(cell).strip().removesuffix("%").strip())
     except InvalidOperation:
         value = Decimal("nan")
     if not value.is_finite() or not 0 <= value <= 100:
-        raise ValueError(f"cell {name}: {cell!r} is no share or percentage: a number in 0..100 is expected")
+        raise ValueError(
+            f"cell {name}: {cell!r} is no share or percentage: a number in 0..100 is expected, with nothing beside it; "
+            "leave a cell empty where nothing is printed"
+        )
     return value
 
 
@@ -283,7 +299,7 @@ def difference_in_images(first: object, second: object, n: int, level: float = 0
     A cell that is no k of n counts as the nearest. The table does not say on how many images exactly one method is
     right; McNemar's test depends on it, so the ends are given: the best case, and how far significance reaches.
     """
-    one, two = (int(k) for k in images([first, second], n))
+    one, two = (int(k) for k in images(_in_one_way([first, second]), n))
     lead, fewer, more = abs(two - one), min(one, two), max(one, two)
     lost = np.arange(min(fewer, n - more) + 1)  # images that only the method with fewer has right
     p = np.minimum(1, 2 * stats.binom.cdf(lost, lead + 2 * lost, 0.5))  # a fair coin: two-sided is twice one-sided
@@ -341,7 +357,7 @@ def audit(
     unnamed = table.index[table[by].isna().any(axis=1)] if by else []
     if len(unnamed):
         raise ValueError(f"rows {', '.join(map(str, unnamed))} have no {' or '.join(by)}: fill in every row's own")
-    whole = {name: column(table[name].dropna()) for name in columns}
+    whole = {name: _in_one_way(table[name].dropna()) for name in columns}
     groups = table.groupby(by, sort=False) if by else [(("all",), table)]
     groups = [(" ".join(map(str, key)), group) for key, group in groups]
     repeated_names = sorted({name for name, _ in groups if [other for other, _ in groups].count(name) > 1})

@@ -14,6 +14,8 @@ from sklearn.metrics import average_precision_score
 from torch import Tensor
 from torch.nn import functional as F
 
+from medattn.attention.ppcr import Size, height_width
+
 
 def pointing_game(maps: Tensor, masks: Tensor, tolerance: int = 0) -> Tensor:
     """Say for each image whether its map's highest pixel lies on the mask, or within `tolerance` pixels of it.
@@ -120,10 +122,10 @@ def chance(masks: Tensor) -> dict[str, Tensor]:
     return {"pointing": wide, "mass": share, "rank": share, "auc": torch.full_like(share, 0.5), "precision": share}
 
 
-def centred_gaussian(size: int) -> Tensor:
-    """Give the map that bets on the middle of the image: a Gaussian of a quarter of the side. Shape: (size, size)."""
-    away = (torch.arange(size) - (size - 1) / 2) / (size / 4)
-    return torch.exp(-(away[:, None] ** 2 + away**2) / 2)
+def centred_gaussian(size: Size) -> Tensor:
+    """Give the map that bets on the middle of an image of side or (H, W): a Gaussian of a quarter of each. (H, W)."""
+    down, across = ((torch.arange(side) - (side - 1) / 2) / (side / 4) for side in height_width(size))
+    return torch.exp(-(down[:, None] ** 2 + across**2) / 2)
 
 
 def tolerance_of(maps: Tensor) -> int:
@@ -141,6 +143,9 @@ def widened(masks: Tensor, by: int) -> Tensor:
 
 
 def _check(maps: Tensor, masks: Tensor) -> None:
+    if not isinstance(maps, Tensor) or not isinstance(masks, Tensor):
+        kinds = type(maps).__name__, type(masks).__name__
+        raise ValueError(f"maps and masks are {' and '.join(kinds)} and must be tensors: torch.as_tensor(maps), say")
     if maps.shape != masks.shape or maps.ndim != 3:
         raise ValueError(f"maps {tuple(maps.shape)} and masks {tuple(masks.shape)} must both be (N, H, W)")
     if masks.dtype != torch.bool:

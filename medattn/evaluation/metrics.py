@@ -30,9 +30,10 @@ class Scores:
 
 
 def score(labels: np.ndarray, probabilities: np.ndarray) -> Scores:
-    """Score predictions: `labels` (N,) whole numbers in 0..K-1, `probabilities` (N, K).
+    """Score predictions: `labels` (N,) whole numbers in 0..K-1, `probabilities` (N, K) that sum to 1.
 
-    Accuracy and AUC are those of `medmnist.Evaluator`. Raises ValueError for shapes or labels that do not fit.
+    Accuracy and AUC are those of `medmnist.Evaluator`. Raises ValueError for shapes or labels that do not fit, and for
+    what are no probabilities.
     """
     labels, probabilities = np.asarray(labels), np.asarray(probabilities, dtype=float)
     if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1] or len(labels) == 0:
@@ -44,6 +45,12 @@ def score(labels: np.ndarray, probabilities: np.ndarray) -> Scores:
         )
     if not np.isfinite(probabilities).all():
         raise ValueError("probabilities hold values that are not finite: the network's output was not usable")
+    sums = probabilities.sum(1)
+    if probabilities.min() < 0 or np.abs(sums - 1).max() > 1e-3:
+        raise ValueError(
+            f"probabilities are {probabilities.min():.3g} or more and sum to {sums.min():.3g}..{sums.max():.3g} an "
+            "image; they must be 0 or more and sum to 1: of logits take softmax(1) first"
+        )
     predicted, classes = probabilities.argmax(1), np.arange(n_classes)
     recall = recall_score(labels, predicted, labels=classes, average=None, zero_division=0.0)
     occurs = np.isin(classes, labels)

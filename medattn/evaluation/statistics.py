@@ -132,6 +132,12 @@ def comparison(methods: Mapping[str, Mapping[int, np.ndarray]], reference: str) 
     """
     if reference not in methods:
         raise ValueError(f"reference={reference!r} is not among the methods {', '.join(methods)}")
+    for name, by_seed in methods.items():
+        if not isinstance(by_seed, Mapping):
+            raise ValueError(f"{name!r} is {type(by_seed).__name__}: give its right answers by seed, {{0: right, ...}}")
+        lengths = {seed: len(right) for seed, right in by_seed.items()}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"the seeds of {name!r} have different numbers of images: {lengths}")
     rows = []
     for name, by_seed in methods.items():
         own = accuracy(np.stack(list(by_seed.values())))

@@ -34,13 +34,13 @@ def maps_on_image(
     values = {name: np.asarray(each, dtype=float) for name, each in maps.items()}
     ends = {name: (each.min(), each.max()) for name, each in values.items()}
     scale = (min(low for low, _ in ends.values()), max(high for _, high in ends.values())) if ends else (0.0, 1.0)
-    axes, side = _row(1 + len(values), bar=bool(values) and shared)
+    axes, side = _row(1 + len(values), image.shape[1:], bar=bool(values) and shared)
     _panel(axes, 0, side, _pixels(image), "image", "", [(mask, "white")])
     for k, (name, each) in enumerate(values.items(), start=1):
         colours = _coloured(each, scale if shared else ends[name], MAP_COLOURS)
         _panel(axes, k, side, _blend(_pixels(image), colours, strength), name, _range(ends[name]), [(mask, "white")])
     if values and shared:
-        _bar(axes, (1 + len(values)) * (side + MARGIN), side, scale, label)
+        _bar(axes, 1 + len(values), side, scale, label)
     return axes.figure
 
 
@@ -55,43 +55,49 @@ def map_region(
     array = np.asarray(values, dtype=float)
     ends = (array.min(), array.max())
     above = array >= threshold
-    axes, side = _row(3, bar=True)
+    axes, side = _row(3, array.shape, bar=True)
     truth = (region, "white")
     _panel(axes, 0, side, _pixels(image), "mean image", "", [truth])
     _panel(axes, 1, side, _coloured(array, ends, MAP_COLOURS), label, _range(ends), [truth])
     dark = _pixels(image) * np.where(above, 1.0, 0.25)[..., None]
     _panel(axes, 2, side, dark, f"where it is ≥ {apart(threshold, array)}", "", [(above, PALETTE[1]), truth])
-    _bar(axes, 3 * (side + MARGIN), side, ends, "weight")
+    _bar(axes, 3, side, ends, "weight")
     return axes.figure
 
 
-def _row(n: int, bar: bool) -> tuple[Axes, float]:
-    side = min(SIDE, (WIDTH - bar * BAR) / n - MARGIN)
-    width, height = n * (side + MARGIN) + bar * BAR, side + ABOVE + BELOW
-    axes = Figure(figsize=(width, height)).add_axes((0, 0, 1, 1))
+def _row(n: int, shape: tuple[int, int], bar: bool) -> tuple[Axes, tuple[float, float]]:
+    """Make the axes of `n` panels for images of `shape` (H, W), and give the panels' (width, height) in inches."""
+    longer = min(SIDE, (WIDTH - bar * BAR) / n - MARGIN)
+    height, width = (longer * length / max(shape) for length in shape)
+    size = n * (width + MARGIN) + bar * BAR, height + ABOVE + BELOW
+    axes = Figure(figsize=size).add_axes((0, 0, 1, 1))
     axes.set_axis_off()
-    axes.set(xlim=(0, width), ylim=(side + BELOW, -ABOVE), autoscale_on=False)  # inches, down from the panels' top
-    return axes, side
+    axes.set(xlim=(0, size[0]), ylim=(height + BELOW, -ABOVE), autoscale_on=False)  # inches, down from the panels' top
+    return axes, (width, height)
 
 
-def _panel(axes: Axes, k: int, side: float, pixels: np.ndarray, title: str, below: str, outlines: list) -> None:
-    left = k * (side + MARGIN) + MARGIN / 2
-    axes.imshow(pixels, extent=(left, left + side, side, 0), aspect="auto", interpolation="nearest")
+def _panel(
+    axes: Axes, k: int, side: tuple[float, float], pixels: np.ndarray, title: str, below: str, outlines: list
+) -> None:
+    width, height = side
+    left = k * (width + MARGIN) + MARGIN / 2
+    axes.imshow(pixels, extent=(left, left + width, height, 0), aspect="auto", interpolation="nearest")
     for mask, colour in outlines:
         if mask is not None:
             x, y = (edges(mask) * side).T
             axes.plot(left + x, y, color="black", linewidth=2.4, scalex=False, scaley=False)
             axes.plot(left + x, y, color=colour, linewidth=1.2, scalex=False, scaley=False)
-    axes.text(left + side / 2, -0.08, title, ha="center", va="bottom", fontsize=11)
-    axes.text(left + side / 2, side + 0.06, below, ha="center", va="top", fontsize=9)
+    axes.text(left + width / 2, -0.08, title, ha="center", va="bottom", fontsize=11)
+    axes.text(left + width / 2, height + 0.06, below, ha="center", va="top", fontsize=9)
 
 
-def _bar(axes: Axes, left: float, side: float, ends: tuple[float, float], label: str) -> None:
-    left += MARGIN
-    axes.imshow(np.linspace(1, 0, 64)[:, None], cmap=MAP_COLOURS, extent=(left, left + 0.12, side, 0), aspect="auto")
-    for value, at, va in ((ends[1], 0, "top"), (ends[0], side, "bottom")):
+def _bar(axes: Axes, n: int, side: tuple[float, float], ends: tuple[float, float], label: str) -> None:
+    width, height = side
+    left = n * (width + MARGIN) + MARGIN
+    axes.imshow(np.linspace(1, 0, 64)[:, None], cmap=MAP_COLOURS, extent=(left, left + 0.12, height, 0), aspect="auto")
+    for value, at, va in ((ends[1], 0, "top"), (ends[0], height, "bottom")):
         axes.text(left + 0.17, at, apart(value, ends), va=va, fontsize=9)
-    axes.text(left + 0.2, side / 2, label, rotation=90, va="center", fontsize=9)
+    axes.text(left + 0.2, height / 2, label, rotation=90, va="center", fontsize=9)
 
 
 def _pixels(image: Tensor) -> np.ndarray:

@@ -36,6 +36,7 @@ from medattn.training.state import keep, resume
 EVALUATION_BATCH = 256
 COMPILED_FROM = 2_000  # steps on a CPU: what compiling the attention costs is won back by then (notebook 18)
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # CUDA and MPS, CPU on Linux, others
+ONE_VALUE = "Expected more than 1 value per channel"  # batch norm, in training
 AUXILIARY_WEIGHT = 0.3  # of the auxiliary heads' loss (GoogLeNet, Szegedy et al. 2015, section 5)
 
 
@@ -96,9 +97,17 @@ def learning_rate(recipe: Recipe, epoch: int) -> float:
 
 
 @contextmanager
-def _memory_explained(recipe: Recipe) -> Iterator[None]:
+def _explained(recipe: Recipe, n_train: int) -> Iterator[None]:
+    """Say of two errors that a batch size mends which one: a batch that memory cannot hold, and one of one image."""
     try:
         yield
+    except ValueError as error:
+        if ONE_VALUE not in str(error):
+            raise
+        raise ValueError(
+            f"{recipe.network} at {recipe.size} px cannot be trained on one image at a time (batch norm), and one of "
+            f"{n_train} is left alone by batch_size={recipe.batch_size}, accumulate={recipe.accumulate}: say others"
+        ) from error
     except (MemoryError, RuntimeError) as error:
         if not _no_memory(error):
             raise
@@ -120,6 +129,11 @@ def _train_and_test(run: Run, device: torch.device, progress: bool) -> None:
     known_by, data = data.fingerprint(), data.to(device)
     if not len(data.val) and recipe.select != "last":
         raise ValueError(f"{recipe.dataset} has no validation images to select an epoch by: say select='last'")
+    if recipe.select == "auc" and len(data.val.labels.unique()) < 2:
+        raise ValueError(
+            f"the validation images of {recipe.dataset} are of one class, so no epoch has an AUC to be selected by: "
+            "say select='accuracy', 'loss' or 'last'"
+        )
     with seeded(recipe.seed, 0, device):
         network = build_from(recipe, data.n_classes, data.channels, data.train.images, run.folder.parent).to(device)
     if recipe.channels_last:
@@ -146,7 +160,7 @@ def _train_and_test(run: Run, device: torch.device, progress: bool) -> None:
                 network.freeze(optimizer)
             started = time.perf_counter()
             row = {"epoch": epoch, "lr": learning_rate(recipe, epoch)}
-            with _memory_explained(recipe):
+            with _explained(recipe, len(data.train)):
                 row |= train_epoch(network, optimizer, data.train, recipe, epoch, bar)
             row |= validate(network, data.val, recipe)
             if recipe.test_every_epoch:

@@ -23,7 +23,7 @@ from medattn.paths import held, results_folder, write_whole
 from medattn.training.listing import every_run
 from medattn.training.provenance import CHANGED
 from medattn.training.recipe import Recipe
-from medattn.training.runs import Run, save_weights
+from medattn.training.runs import Run, answered_right, save_weights
 
 RECIPE_COLUMNS = [spec.name for spec in dataclasses.fields(Recipe)]
 RUN_FILES = ("recipe.yaml", "history.csv", "predictions.csv")
@@ -93,7 +93,7 @@ def _recordable(run: Run) -> None:
             f"run {name} was made by code that is in no commit ({commit or 'no git'}), so nobody could make it again: "
             "commit medattn/, then train it anew in another MEDATTN_RUNS"
         )
-    n_right = int(_right(run.predictions).sum())  # a file with fewer rows is refused on reading
+    n_right = int(run.right.sum())  # a file with fewer rows is refused on reading
     if n_right != run.result["n_correct"]:
         raise ValueError(
             f"run {name} got {run.result['n_correct']} images right, its predictions.csv says {n_right}: delete "
@@ -140,11 +140,7 @@ def recorded_predictions(run: str, results: Path | None = None) -> pd.DataFrame:
 
 def right_answers(run: str, results: Path | None = None) -> np.ndarray:
     """Say which test images a recorded run got right: (N,) bool, in the order of their index."""
-    return _right(recorded_predictions(run, results).sort_values("index"))
-
-
-def _right(predictions: pd.DataFrame) -> np.ndarray:
-    return predictions.filter(regex=r"^p\d+$").to_numpy().argmax(1) == predictions["label"].to_numpy()
+    return answered_right(recorded_predictions(run, results).sort_values("index"))
 
 
 def recorded_right(runs: pd.DataFrame, results: Path | None = None) -> dict[int, np.ndarray]:

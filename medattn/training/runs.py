@@ -28,6 +28,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from medattn.attention import WEIGHT_MAPS, FixedMap, WeightMapped, insert_attention, set_prior
+from medattn.attention.global_map import map_options_of
 from medattn.datasets import OWN, Dataset, load_dataset, resplit, shuffle_labels
 from medattn.datasets.augment import NORMALISE
 from medattn.evaluation.metrics import Scores, score
@@ -79,6 +80,11 @@ class Run:
         """The test split's scores, from the saved predictions."""
         table = self.predictions
         return score(table["label"].to_numpy(), table.filter(regex=r"^p\d+$").to_numpy())
+
+    @property
+    def right(self) -> np.ndarray:
+        """Which test images are classified correctly: (N,) bool, in their order, for `evaluation.comparison`."""
+        return answered_right(self.predictions)
 
     @property
     def state(self) -> str:
@@ -250,7 +256,10 @@ def build_from(
     try:
         return WEIGHT_MAPS[recipe.weight_map](network, images, **options)
     except TypeError as error:  # an option that it has not
-        raise ValueError(f"weight_map={recipe.weight_map!r} does not take map_options {recipe.map_options}") from error
+        raise ValueError(
+            f"weight_map={recipe.weight_map!r} does not take map_options {recipe.map_options}; its options are "
+            f"{map_options_of(recipe.weight_map) or 'none'}"
+        ) from error
 
 
 def prior_map(run: str, runs: Path | None = None) -> Tensor:
@@ -281,6 +290,11 @@ def save_weights(path: Path, weights: dict[str, Tensor]) -> None:
 def save_map(folder: Path, epoch: int, weight_map: Tensor) -> None:
     """Keep the weight map (1, 1, H, W) as it was after an epoch; 0 is before training."""
     save_weights(folder / "maps" / f"{epoch:03d}.safetensors", {"map": weight_map[0, 0].float()})
+
+
+def answered_right(predictions: pd.DataFrame) -> np.ndarray:
+    """Say which rows of a run's predictions are right: (N,) bool."""
+    return predictions.filter(regex=r"^p\d+$").to_numpy().argmax(1) == predictions["label"].to_numpy()
 
 
 def save_predictions(path: Path, labels: Tensor, probabilities: Tensor) -> None:

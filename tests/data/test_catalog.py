@@ -138,6 +138,8 @@ class TestNpz:
         self.load(empty_folder, arrays)
         data = load_dataset(f"npz:{empty_folder / 'own.npz'}", 12)
         assert data.classes == ("a", "b", "c", "never seen")
+        self.load(empty_folder, arrays | {"class_names": np.array([b"a", b"b", "ö".encode()])})
+        assert load_dataset("npz:own.npz", 12).classes == ("a", "b", "ö")
 
     def test_without_validation_images_a_fifth_of_the_training_images_validates(self, empty_folder):
         arrays = {key: np.repeat(a, 4, 0) for key, a in self.arrays().items() if not key.startswith("val")}

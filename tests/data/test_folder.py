@@ -86,6 +86,10 @@ def test_folders_of_splits(own):
         load_dataset("folder:own", 8)
     for split in ("train", "val", "test"):
         (own / split.title()).rename(own / split)
+    (own / "val").rename(own / "valid")
+    with pytest.raises(ValueError, match="1 folders that look like splits, which are called train, val, test: valid"):
+        load_dataset("folder:own", 8)
+    (own / "valid").rename(own / "val")
 
     for name in CLASSES:  # without val: a fifth of train
         for file in (own / "val" / name).iterdir():

@@ -55,10 +55,11 @@ def test_a_column_is_read_as_whole_numbers_of_its_last_digit():
     assert column(["0.859", "1"]).whole == 1000  # shares
     assert column([0, 1]).whole == 100 and column(["1.5"]).whole == 1000
     assert column(column([50])).units.tolist() == [50]
+    assert column(["85.90", "0.91 %", "0"]).units.tolist() == [8590, 91, 0]
 
 
 def test_a_csv_keeps_its_digits_and_only_empty_cells_are_missing():
-    frame = read_printed(StringIO("method,accuracy\nnone,85.90\nNone,\nNA,7"))
+    frame = read_printed(StringIO("method,accuracy \nnone,85.90\nNone,\nNA,7"))
     assert frame["method"].tolist() == ["none", "None", "NA"]
     assert frame["accuracy"].tolist()[::2] == ["85.90", "7"] and pd.isna(frame["accuracy"][1])
 
@@ -246,6 +247,11 @@ def test_any_csv_can_be_audited(tmp_path):
         (lambda: fits(["50"], [0, 1]), "1 or more"),
         (lambda: fits(["50"], []), "1 or more"),
         (lambda: fits(["50"], [156.7]), "1 or more"),
+        (
+            lambda: audit(pd.DataFrame({"acc": ["85.90", "0.91"]}), "acc"),
+            r"up to 85\.90, so they are percentages, and 0\.91 may be a share",
+        ),
+        (lambda: difference_in_images("85.9", "0.8846", 156), r"0\.8846 may be a share"),
         (lambda: misfits(["50"], 0), "n=0: a number of images, 1 or more"),
         (lambda: misfits(["50"], "156"), "n='156': a number of images, 1 or more"),
         (lambda: misfits(["50"], 156.5), "n=156.5: a number of images, 1 or more"),

@@ -158,6 +158,16 @@ def test_maps_are_the_plain_figure(networks):
     assert bytes(picture.value) == figures.quick_png(figure)
 
 
+def test_wide_and_tall_images_keep_their_shape():
+    shapes = {(24, 48): (2, 1), (48, 24): (1, 2), (48, 48): (1, 1)}
+    for (height, width), ratio in shapes.items():
+        image, values = TEST.images[0][:, :1, :1].expand(-1, height, width), torch.rand(height, width)
+        [axes] = figures.maps_on_image(image, {"PPCR": values}).axes
+        left, right, bottom, top = axes.images[0].get_extent()
+        assert (right - left) / (bottom - top) == pytest.approx(ratio[0] / ratio[1])
+        assert axes.figure.get_size_inches()[0] < 9
+
+
 def test_the_button_goes_round_the_images_on_which_predictions_differ(networks):
     image, disagree, _, methods, _, _, _, caption = maps(networks).children
     with torch.no_grad():

@@ -64,6 +64,7 @@ def test_a_finished_run_holds_all_that_was_promised(unbroken):
     assert result["accuracy"] == unbroken.scores.accuracy
     assert result["device"].startswith("cpu")
     assert result["n_test"] == 16
+    assert unbroken.right.dtype == bool and unbroken.right.sum() == result["n_correct"]
 
 
 def test_the_saved_predictions_are_the_best_weights(unbroken):
@@ -357,6 +358,29 @@ def test_without_validation_images_there_is_no_best_epoch(tmp_path, monkeypatch)
     monkeypatch.setattr(Run, "dataset", lambda _run: without)
     with pytest.raises(ValueError, match=r"phantoms has no validation images .*: say select='last'"):
         fit(SHORT, "cpu", progress=False, runs=tmp_path)
+
+
+def test_validation_images_of_one_class_have_no_auc_to_select_by(tmp_path, monkeypatch):
+    data = Run.of(SHORT, tmp_path).dataset()
+    one = replace(data, val=data.val.take((data.val.labels == 0).nonzero().flatten()))
+    monkeypatch.setattr(Run, "dataset", lambda _run: one)
+    with pytest.raises(ValueError, match="phantoms are of one class, so no epoch has an AUC to be selected by"):
+        fit(SHORT.replace(select="auc"), "cpu", progress=False, runs=tmp_path)
+
+
+def test_an_image_left_alone_in_its_batch_is_an_error_that_says_so(tmp_path):
+    n = len(Run.of(SHORT, tmp_path).dataset().train)
+    recipe = SHORT.replace(attention="none", network="mobilenet_v3_small", batch_size=n - 1)
+    with pytest.raises(ValueError, match=rf"one image at a time .* one of {n} is left alone by batch_size={n - 1},"):
+        fit(recipe, "cpu", progress=False, runs=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("weight_map", "options"), [("global", "kernel=3, layers=1, last_kernel=1, dense=False"), ("l1", "are none")]
+)
+def test_an_option_that_a_map_has_not_is_answered_with_those_it_has(tmp_path, weight_map, options):
+    with pytest.raises(ValueError, match=rf"does not take map_options .*'ker': 3.*; its options .*{options}"):
+        fit(SHORT.replace(weight_map=weight_map, map_options={"ker": 3}), "cpu", progress=False, runs=tmp_path)
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("can't allocate memory")])

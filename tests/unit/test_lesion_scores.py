@@ -4,8 +4,10 @@ import pandas as pd
 import pytest
 import torch
 
+from medattn.attention import insert_attention
 from medattn.datasets import load_dataset, outlined, shuffle_labels
 from medattn.lesion_scores import all_maps, beside_baselines, record_scores, recorded_scores, score_run, verdicts
+from medattn.networks import build_network
 from medattn.training import Recipe, fit
 from medattn.training.recorded import record_run, recorded_rows
 from medattn.training.runs import build_from
@@ -46,6 +48,13 @@ def test_every_map_of_a_network_has_its_name(changes, names, images_and_masks):
     maps = all_maps(network, images)
     assert list(maps) == names
     assert all(values.shape == (6, 28, 28) and values.isfinite().all() for values in maps.values())
+
+
+def test_maps_of_wide_images_are_as_wide(images_and_masks):
+    images = images_and_masks[0][:2, :, :20]
+    network = build_network("timm:test_resnet", 3, size=28)
+    insert_attention(network, "ppcr", (20, 28))
+    assert {tuple(values.shape) for values in all_maps(network, images).values()} == {(2, 20, 28)}
 
 
 def test_scores_are_recorded_and_read_again(tmp_path, images_and_masks):

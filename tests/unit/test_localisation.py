@@ -106,6 +106,17 @@ def test_maps_and_masks_of_other_shapes_are_refused(score):
         SCORES[score](torch.rand(2, 4, 4), torch.ones(2, 4, 5, dtype=torch.bool))
 
 
+def test_arrays_are_refused_by_their_type():
+    with pytest.raises(ValueError, match="maps and masks are ndarray and Tensor and must be tensors"):
+        SCORES["auc"](torch.rand(2, 4, 4).numpy(), torch.ones(2, 4, 4, dtype=torch.bool))
+
+
+def test_centre_prior_of_a_wide_image_is_as_wide():
+    assert torch.equal(centred_gaussian((4, 8))[:, ::7], centred_gaussian((4, 8))[:, [0, 7]])
+    assert centred_gaussian((4, 8)).shape == (4, 8)
+    assert torch.equal(centred_gaussian((6, 6)), centred_gaussian(6))
+
+
 def test_centre_prior_is_highest_in_the_middle_and_alike_on_all_sides():
     prior = centred_gaussian(8)
     assert torch.equal(prior, prior.flip(0)) and torch.equal(prior, prior.T)

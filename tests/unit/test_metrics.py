@@ -48,6 +48,8 @@ def test_a_class_without_images_has_no_recall_and_no_part_in_auc():
         ([0, 1], [[1.0, 0.0]], r"labels \(2,\) and probabilities \(1, 2\)"),
         ([0, 2], [[1.0, 0.0], [0.0, 1.0]], "labels run from 0 to 2; with K=2 columns, 0..1"),
         ([0, 1], [[np.nan, 0.0], [0.0, 1.0]], "not finite"),
+        ([0, 1], [[5.0, 4.0], [-5.0, -4.0]], r"-5 or more and sum to -9\.\.9 an image; .* of logits take softmax"),
+        ([0, 1], [[0.7, 0.2], [0.5, 0.5]], r"sum to 0\.9\.\.1 an image"),
         ([], np.zeros((0, 2)), r"must be \(N,\) and \(N, K\)"),
     ],
 )

@@ -164,6 +164,11 @@ def test_a_table_compares_each_method_with_the_reference_on_shared_seeds():
     assert table.loc["b", "low"] == pytest.approx(100 * accuracy(np.stack(list(b.values()))).low)
     both = comparison({"a": a, "b": b, "d": b}, "a")
     assert both["holm"].iloc[1] == pytest.approx(min(1, 2 * pair.p))
+    right = np.ones(5, dtype=bool)
+    with pytest.raises(ValueError, match="'a' is ndarray: give its right answers by seed"):
+        comparison({"a": right}, "a")
+    with pytest.raises(ValueError, match=r"seeds of 'a' have different numbers of images: \{0: 5, 1: 4\}"):
+        comparison({"a": {0: right, 1: right[:4]}}, "a")
     with pytest.raises(ValueError, match="reference='z' is not among the methods a, b"):
         comparison({"a": a, "b": b}, "z")
 
