@@ -11,13 +11,15 @@ from torch import Tensor
 class Split:
     """One part of a data set.
 
-    Shape: images (N, C, H, W) uint8, labels (N,) int64, masks (N, H, W) bool (the lesions) or None.
+    Shape: images (N, C, H, W) uint8, labels (N,) int64, masks (N, H, W) bool (the lesions) or None. `names` are the
+    images' files within a folder of the user's own; none elsewhere.
     Raises ValueError for any other shape or type.
     """
 
     images: Tensor
     labels: Tensor
     masks: Tensor | None = None
+    names: tuple[str, ...] = ()
 
     def __post_init__(self):
         if self.images.dtype != torch.uint8 or self.images.ndim != 4:
@@ -27,6 +29,8 @@ class Split:
             raise ValueError(f"labels {_say(self.labels)} must be int64 ({n},), one for each image")
         if self.masks is not None and (self.masks.dtype != torch.bool or self.masks.shape != (n, height, width)):
             raise ValueError(f"masks {_say(self.masks)} must be bool ({n}, {height}, {width}), one for each image")
+        if self.names and len(self.names) != n:
+            raise ValueError(f"{len(self.names)} names must be {n}, one for each image, or none")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -34,12 +38,14 @@ class Split:
     def take(self, index: Tensor) -> "Split":
         """Give the images at these positions (n,), in this order."""
         index = index.to(self.images.device)
-        return Split(self.images[index], self.labels[index], None if self.masks is None else self.masks[index])
+        masks = None if self.masks is None else self.masks[index]
+        names = tuple(self.names[i] for i in index.tolist()) if self.names else ()
+        return Split(self.images[index], self.labels[index], masks, names)
 
     def to(self, device: str | torch.device) -> "Split":
         """Give the split with its tensors on the device."""
         masks = None if self.masks is None else self.masks.to(device)
-        return Split(self.images.to(device), self.labels.to(device), masks)
+        return replace(self, images=self.images.to(device), labels=self.labels.to(device), masks=masks)
 
 
 @dataclass(frozen=True, eq=False)

@@ -73,7 +73,8 @@ def read_folder(
     classes = known or _sorted(set(listed.labels.values()))
     labels = torch.tensor([classes.index(listed.labels[image]) for image in files])
     parts = _divide(labels, [listed.splits[image] for image in files], classes, seed, folder)
-    return Dataset(name, size, classes, *(Split(images[part], labels[part]) for part in parts))
+    every = Split(images, labels, names=tuple(files))
+    return Dataset(name, size, classes, *(every.take(part) for part in parts))
 
 
 def _pictures(folder: Path) -> dict[str, Path]:

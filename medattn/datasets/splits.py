@@ -73,4 +73,5 @@ def shuffle_labels(data: Dataset, seed: int) -> Dataset:
 
 def _joined(first: Split, second: Split) -> Split:
     masks = None if first.masks is None else torch.cat([first.masks, second.masks])
-    return Split(torch.cat([first.images, second.images]), torch.cat([first.labels, second.labels]), masks)
+    images, labels = (torch.cat([getattr(split, what) for split in (first, second)]) for what in ("images", "labels"))
+    return Split(images, labels, masks, first.names + second.names)

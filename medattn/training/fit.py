@@ -249,8 +249,7 @@ def _test(run: Run, network: nn.Module, data: Dataset, state: dict[str, Any], or
     with undamaged(run.folder / "best.safetensors"):
         network.load_state_dict(load_file(run.folder / "best.safetensors"))
     probabilities = predict(network, data.test.images, run.recipe)
-    labels = data.test.labels.cpu()
-    save_predictions(run.folder / "predictions.csv", labels, probabilities)
+    save_predictions(run.folder / "predictions.csv", data.test, probabilities)
     scores = run.scores  # of the saved predictions, as everyone after us will read them
     history = state["history"]
     result = {

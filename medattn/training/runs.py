@@ -4,7 +4,7 @@ recipe.yaml         what was asked for
 history.csv         one row an epoch
 resume.pt           while unfinished: everything the next epoch needs
 best.safetensors    the weights of the best validation epoch
-predictions.csv     the test split: index, label, one probability a class
+predictions.csv     the test split: index, label, one probability a class; of a folder of images, each one's file
 maps/000.safetensors, 001, ...   the weight map before training and after each epoch that it was learned in
 result.json         written last, when all else is there: test scores, device, versions, commit
 failed.txt          why the last attempt ended, where it ended with an error
@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from medattn.attention import WEIGHT_MAPS, FixedMap, WeightMapped, insert_attention, set_prior
 from medattn.attention.global_map import map_options_of
-from medattn.datasets import OWN, Dataset, load_dataset, resplit, shuffle_labels
+from medattn.datasets import OWN, Dataset, Split, load_dataset, resplit, shuffle_labels
 from medattn.datasets.augment import NORMALISE
 from medattn.evaluation.metrics import Scores, score
 from medattn.networks import build_network
@@ -68,7 +68,7 @@ class Run:
 
     @property
     def predictions(self) -> pd.DataFrame:
-        """One row a test image: index, label, p0, p1, ... (probabilities)."""
+        """One row a test image: index, label, p0, p1, ... (probabilities); and its file, in a folder of images."""
         with self._reading("predictions.csv") as path:
             table = pd.read_csv(path)
             if self.finished and len(table) != self.result["n_test"]:
@@ -297,9 +297,10 @@ def answered_right(predictions: pd.DataFrame) -> np.ndarray:
     return predictions.filter(regex=r"^p\d+$").to_numpy().argmax(1) == predictions["label"].to_numpy()
 
 
-def save_predictions(path: Path, labels: Tensor, probabilities: Tensor) -> None:
-    """Write one row a test image: index, label, p0, p1, ... to six decimals."""
-    table = pd.DataFrame({"index": np.arange(len(labels)), "label": labels.numpy()})
+def save_predictions(path: Path, test: Split, probabilities: Tensor) -> None:
+    """Write one row a test image: index, its file where it is one of a folder, label, p0, p1, ... to six decimals."""
+    files = {"file": list(test.names)} if test.names else {}
+    table = pd.DataFrame({"index": np.arange(len(test)), **files, "label": test.labels.cpu().numpy()})
     for k in range(probabilities.shape[1]):
         table[f"p{k}"] = probabilities[:, k].numpy()
     with write_whole(path) as part:

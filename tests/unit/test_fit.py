@@ -15,11 +15,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 
 from medattn.attention import GlobalAttention
 from medattn.datasets import Split, load_dataset
+from medattn.networks import OURS
 from medattn.training import DivergedError, Recipe, Run, as_printed, best_device, fit, list_runs, predict
 from medattn.training.fit import learning_rate
 from medattn.training.protocol import protocol_recipes
@@ -506,6 +508,23 @@ def test_what_an_interrupted_run_cannot_go_on_from_is_named(tmp_path, monkeypatc
     (folder / "resume.pt").write_bytes((folder / "resume.pt").read_bytes()[:1000])
     with pytest.raises(ValueError, match=r"resume\.pt is damaged"):
         fit(SHORT.replace(epochs=1), "cpu", progress=False, runs=tmp_path)
+
+
+def test_a_network_and_a_folder_of_ones_own_are_trained_and_each_prediction_has_its_file(tmp_path, monkeypatch):
+    monkeypatch.setitem(OURS, "mine", lambda n_classes, channels, size: nn.Sequential(
+        nn.Conv2d(channels, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, n_classes)))  # fmt: skip
+    folder = tmp_path / "scans"
+    for i in range(20):
+        file = folder / f"{'ab'[i % 2]}/{i:02}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (28, 28), 10 * i).save(file)
+    own = {"dataset": f"folder:{folder}", "dataset_options": {}, "network": "mine", "attention_where": ("0",)}
+    run = fit(SHORT.replace(**own, epochs=1), "cpu", progress=False, runs=tmp_path / "runs")
+    predictions = run.predictions
+    assert list(predictions)[:3] == ["index", "file", "label"] and len(predictions) == 4
+    assert ["ab".index(file[0]) for file in predictions["file"]] == predictions["label"].tolist()
+    brightness = run.dataset().test.images[:, 0, 0, 0].tolist()
+    assert [10 * int(file[2:4]) for file in predictions["file"]] == brightness
 
 
 def test_a_finished_run_is_not_given_back_for_other_images(tmp_path, monkeypatch):
