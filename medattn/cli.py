@@ -89,8 +89,9 @@ def data(asked: argparse.Namespace) -> int:
     table = datasets.catalog()
     print(table.drop(columns=["citation", "get"]).to_string(index=False))
     print("\nWhere they come from")
-    for name, citation in zip(table["name"], table["citation"], strict=True):
-        print(f"  {name}: {citation}")
+    sources = table["citation"].mask(table["here"] == "yours", "yours: " + table["get"])
+    for name, source in zip(table["name"], sources, strict=True):
+        print(f"  {name}: {source}")
     print(f"\nData folder: {paths.data_folder()}. To get a set: medattn data --download NAME [--size 224]")
     return 0
 
