@@ -13,7 +13,7 @@ from torch import nn
 
 from medattn.attention.global_map import WeightMapped
 from medattn.attention.methods import ATTENTION, options_of
-from medattn.attention.ppcr import Size, height_width
+from medattn.attention.ppcr import PPCR, Size, height_width
 
 # the last normalisation within each kind of residual block; named, not imported, so that timm loads only when used
 LAST_NORM = {
@@ -50,12 +50,14 @@ class Attended(nn.Sequential):
 
 
 def attention_sites(network: nn.Module) -> list[Site]:
-    """List the attention modules of a network, in the order of its modules."""
-    return [
-        Site(name, place.attention, place.name, place.channels, place.size)
-        for name, place in network.named_modules()
-        if isinstance(place, Attended)
-    ]
+    """List the attention modules of a network, in the order of its modules: inserted ones, and PPCR of its own."""
+    sites: list[Site] = []
+    for name, place in network.named_modules():
+        if isinstance(place, Attended):
+            sites.append(Site(name, place.attention, place.name, place.channels, place.size))
+        elif isinstance(place, PPCR) and name and not any(place is site.module for site in sites):
+            sites.append(Site(name, place, "ppcr", place.channels, place.size))
+    return sites
 
 
 def residual_norms(network: nn.Module) -> list[str]:
@@ -227,18 +229,23 @@ def resize_attention(network: nn.Module, size: Size, in_channels: int | None = N
             )
     sites = attention_sites(network)
     if not sites:
-        raise ValueError(
-            f"{type(network).__name__} has no attention from insert_attention; a PPCR of its own has resize_weights"
-        )
-    fresh = copy.deepcopy(network)
-    for site in attention_sites(fresh):  # the feature-map sizes, with nothing in the way that minds them
-        fresh.get_submodule(site.name).attention = nn.Identity()
+        raise ValueError(f"{type(network).__name__} has no attention to resize: insert_attention comes first")
+    fresh, inputs = copy.deepcopy(network), {}
+    for site in sites:  # the feature-map sizes, with nothing in the way that minds them
+        place = fresh.get_submodule(site.name)
+        if isinstance(place, Attended):
+            place.attention, inputs[site.name] = nn.Identity(), f"{site.name}.module"
+        else:
+            fresh.set_submodule(site.name, nn.Identity())
+            inputs[site.name] = site.name
     in_channels = in_channels or first_convolution(network)[1].in_channels
-    shapes = output_shapes(fresh, [f"{site.name}.module" for site in sites], in_channels, size)
+    shapes = output_shapes(fresh, inputs.values(), in_channels, size)
+    unseen = [name for name, place in inputs.items() if place not in shapes]
+    if unseen:
+        raise ValueError(f"{unseen[0]} is not run by the network's forward pass: its size cannot be known")
     for site in sites:
-        place = network.get_submodule(site.name)
-        fitting = tuple(shapes[f"{site.name}.module"][2:])
-        if hasattr(place.attention, "resize_weights"):
-            place.attention.resize_weights(fitting)
-        place.size = fitting
+        fitting = tuple(shapes[inputs[site.name]][2:])
+        if hasattr(site.module, "resize_weights"):
+            site.module.resize_weights(fitting)
+        network.get_submodule(site.name).size = fitting
     return attention_sites(network)

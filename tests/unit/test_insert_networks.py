@@ -12,6 +12,7 @@ from torch.testing import assert_close
 from medattn.attention import PPCR, GlobalAttention, attention_sites, insert_attention, resize_attention
 from medattn.attention.insert import first_convolution
 from medattn.networks import AUXILIARY_HEADS, build_network
+from medattn.recording import record
 
 LAST_BLOCKS = [
     ("resnet18", 8, "layer1.0.bn2", 64),
@@ -94,6 +95,32 @@ def test_one_network_may_have_attention_of_several_kinds():
     assert [site.attention for site in sites].count("ppcr") == 4
     assert len(resize_attention(encoder, 56)) == 5
     assert encoder.eval()(torch.randn(1, 3, 56, 56)).shape == (1, 2)
+
+
+class OwnPPCR(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.ppcr = nn.Conv2d(3, 8, 3, stride=2, padding=1), PPCR(8, (14, 10))
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, x):
+        return self.head(self.ppcr(self.conv(x)).mean((2, 3)))
+
+
+def test_ppcr_of_a_networks_own_is_a_site_that_is_recorded_and_resized():
+    network, x = OwnPPCR(), torch.randn(2, 3, 28, 20)
+    [site] = attention_sites(network)
+    assert (site.name, site.attention, site.channels, site.size) == ("ppcr", "ppcr", 8, (14, 10))
+    with record(network) as seen:
+        network(x)
+    assert_close(seen["ppcr"].attention, torch.full((2, 14, 10), 0.5))
+    assert [site.size for site in resize_attention(network, (40, 28))] == [(20, 14)]
+    assert network(torch.randn(2, 3, 40, 28)).shape == (2, 2)
+    sites = insert_attention(network, "se", (40, 28), where="conv", reduction=4)
+    assert [(site.name, site.attention) for site in sites] == [("conv", "se"), ("ppcr", "ppcr")]
+    network.ppcr, network.unused = nn.Identity(), PPCR(8, 4)
+    with pytest.raises(ValueError, match="unused is not run by the network's forward pass"):
+        resize_attention(network, 28)
 
 
 def test_a_block_of_ones_own_is_known_by_what_it_was_made_of():
@@ -237,7 +264,7 @@ def test_channels_that_come_last_are_not_taken_for_rows():
 
 
 def test_a_network_without_attention_has_none_to_resize():
-    with pytest.raises(ValueError, match="ResNet has no attention from insert_attention; a PPCR of its own has"):
+    with pytest.raises(ValueError, match="ResNet has no attention to resize: insert_attention comes first"):
         resize_attention(build_network("timm:test_resnet", 2, size=28), 32)
 
 
