@@ -97,7 +97,10 @@ def _bar(axes: Axes, n: int, side: tuple[float, float], ends: tuple[float, float
     axes.imshow(np.linspace(1, 0, 64)[:, None], cmap=MAP_COLOURS, extent=(left, left + 0.12, height, 0), aspect="auto")
     for value, at, va in ((ends[1], 0, "top"), (ends[0], height, "bottom")):
         axes.text(left + 0.17, at, apart(value, ends), va=va, fontsize=9)
-    axes.text(left + 0.2, height / 2, label, rotation=90, va="center", fontsize=9)
+    if height > 1.3:  # inches, enough for a label between the two ends
+        axes.text(left + 0.2, height / 2, label, rotation=90, va="center", fontsize=9)
+    else:
+        axes.text(left, -0.03, label.replace(" ", "\n"), va="bottom", fontsize=8)
 
 
 def _pixels(image: Tensor) -> np.ndarray:
