@@ -568,10 +568,10 @@ def test_a_run_that_began_with_pretrained_weights_is_loaded_without_them(tmp_pat
 
     monkeypatch.setattr("timm.models._builder.load_state_dict_from_hf", timm_weights)
     monkeypatch.setattr("timm.models._builder.load_state_dict_from_url", timm_weights)
-    recipe = SHORT.replace(pretrained=True, epochs=1)
+    recipe = SHORT.replace(pretrained=True, stem="small", epochs=1)
     with pytest.raises(FileNotFoundError, match="could not be downloaded"):
         fit(recipe, "cpu", progress=False, runs=tmp_path)
-    trained = fit(SHORT.replace(epochs=1), "cpu", progress=False, runs=tmp_path)
+    trained = fit(SHORT.replace(stem="small", epochs=1), "cpu", progress=False, runs=tmp_path)
     run = Run.of(recipe, tmp_path)
     for name in ("best.safetensors", "result.json"):
         shutil.copy(trained.folder / name, run.folder / name)

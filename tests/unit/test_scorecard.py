@@ -165,7 +165,9 @@ def test_a_verdict_that_the_numbers_deny_is_disputed():
 
 
 def test_a_measure_is_the_difference_of_the_recorded_runs():
-    runs = recorded_runs().query("dataset == 'breastmnist' and epochs == 30 and attention_options == '{}'")
+    runs = recorded_runs().query(
+        "dataset == 'breastmnist' and network == 'resnet18' and epochs == 30 and attention_options == '{}'"
+    )
     correct = runs.pivot(index="seed", columns="attention", values="accuracy")[["se", "ppcr"]].dropna()
     found = measured(by_id["p-t2-breast-se"])
     assert found.n_seeds == len(correct)
@@ -178,7 +180,9 @@ def test_a_measure_is_the_difference_of_the_recorded_runs():
 
 def test_the_options_of_an_arm_are_matched_and_others_left_out():
     scales = measured(by_id["p-con-boost"])
-    runs = recorded_runs().query("dataset == 'breastmnist' and epochs == 30 and attention == 'ppcr'")
+    runs = recorded_runs().query(
+        "dataset == 'breastmnist' and network == 'resnet18' and epochs == 30 and attention == 'ppcr'"
+    )
     options = runs["attention_options"]
     one, three = runs[options == json.dumps({"scales": [1]})], runs[options == "{}"]
     seeds = sorted(set(one["seed"]) & set(three["seed"]))
