@@ -123,8 +123,9 @@ def _named(network: nn.Module, where: str | type | Iterable[str] | None) -> list
         names = residual_norms(network)
         if not names:
             raise ValueError(
-                f"{type(network).__name__} has no residual block that is known here: say where= as module names "
-                f"({', '.join([n for n, _ in network.named_children()][:6])}, ...) or as a module type"
+                f"{type(network).__name__} has no residual block that is known here: say where= (of a recipe: "
+                f"attention_where) as module names ({', '.join([n for n, _ in network.named_children()][:6])}, ...) or "
+                "as a module type"
             )
         return names
     if isinstance(where, type):
