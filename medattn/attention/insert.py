@@ -108,7 +108,7 @@ def output_shapes(network: nn.Module, names: Iterable[str], in_channels: int, si
 @torch.no_grad()
 def _outputs(network: nn.Module, places: dict[str, str], shape: tuple[int, ...], device: str) -> dict[str, list]:
     """Give, by name, what the modules at these places give in one pass of a copy; those that are run."""
-    copied = copy.deepcopy(network).to(device).float().eval()
+    copied = copy.deepcopy(network).to(device).float().eval()  # of the image's type, whatever the network's
     outputs: dict[str, list] = {}
     for name, place in places.items():
         copied.get_submodule(place).register_forward_hook(
