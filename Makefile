@@ -19,7 +19,7 @@ SUITABLE := import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab notebooks refresh site bench lint lock clean
+.PHONY: help demo check test lab notebooks refresh site slides bench gpu lint lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,12 +28,15 @@ demo: $(READY)  ## run notebook 00 on generated images, and say where the result
 	@$(BIN)/medattn run 00
 	@echo "Open the page above in a browser, or go on in JupyterLab: make lab"
 
-test: lint  ## lint, all tests, and every notebook compared with its committed outputs
+test: lint  ## lint, types, all tests, and every notebook compared with its committed outputs
 	$(PYTEST) tests
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 	echo "Every notebook, compared with its committed outputs" && \
 	MEDATTN_RUNS=$$folder/runs MEDATTN_DATA=$$folder/data IPYTHONDIR=$$folder/ipython \
 	$(PYTEST) -p no:cacheprovider --nbval --nbval-current-env --nbval-cell-timeout 500 notebooks
+
+check: lint  ## lint, types and the fast tests, in a minute and a half
+	$(PYTEST) -m "not slow" tests
 
 lab: $(READY)  ## open JupyterLab on the notebooks: on this machine only, with a token
 	@$(BIN)/medattn lab
@@ -41,9 +44,11 @@ lab: $(READY)  ## open JupyterLab on the notebooks: on this machine only, with a
 notebooks: $(READY)  ## execute all notebooks to out/
 	@$(BIN)/medattn run --all
 
-refresh: $(READY)  ## execute the committed notebooks anew and normalise them
+refresh: $(READY)  ## execute the committed notebooks anew, normalise them, and draw the diagrams
 	$(BIN)/ruff format notebooks
 	@$(BIN)/medattn refresh
+	$(BIN)/python docs/diagrams/draw.py
+	$(BIN)/python docs/diagrams/hero.py
 
 site: $(READY)  ## write notebooks and recorded results as a static site to out/site
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
@@ -51,12 +56,19 @@ site: $(READY)  ## write notebooks and recorded results as a static site to out/
 	mkdir -p out && rm -rf out/site && mv "$$folder/site" out && \
 	echo "Open $(CURDIR)/out/site/index.html in a browser"
 
+slides: $(READY)  ## write the figures and captions of the notebooks, or of N=05, as slides to out/slides
+	@$(BIN)/python docs/slides.py $(N)
+
 bench: $(READY)  ## measure, side by side on this machine, what the modules and the training cost
 	$(BIN)/python tests/benchmarks/speed.py
 
-lint: $(READY)  ## check the style of code and notebooks
+gpu: $(READY)  ## use one GPU for at most eight minutes: its tests, speed, and recorded runs, to out/gpu
+	$(BIN)/python tests/benchmarks/gpu.py
+
+lint: $(READY)  ## check the style of code and notebooks, and the types of the package
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 lock: $(READY)  ## renew requirements.lock from pyproject.toml
 	$(BIN)/uv lock --quiet --fork-strategy fewest

@@ -1,45 +1,44 @@
-"""Where things lie, and how a file is written: whole, or not at all, and by one process at a time."""
+"""Where files lie, how they are written and locked, and hints for misspelt names."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from tempfile import mkdtemp
 
-from filelock import FileLock, Timeout
-
-_checkout = Path(__file__).resolve().parents[1]
-ROOT = _checkout if (_checkout / "notebooks").is_dir() else Path.cwd()
+_CHECKOUT = Path(__file__).resolve().parents[1]
+ROOT = _CHECKOUT if (_CHECKOUT / "notebooks").is_dir() else Path.cwd()
 
 
 def data_folder() -> Path:
-    """Give the folder of the data sets: `MEDATTN_DATA`, or `data/cache` of the checkout."""
+    """Return the folder of the data sets: `MEDATTN_DATA`, or data/cache of the checkout."""
     return Path(os.environ.get("MEDATTN_DATA") or ROOT / "data" / "cache")
 
 
 def cache_folder() -> Path:
-    """Give the folder of decoded data sets: `MEDATTN_CACHE`, or `data/cache/decoded` of the checkout."""
+    """Return the folder of decoded images: `MEDATTN_CACHE`, or data/cache/decoded."""
     return Path(os.environ.get("MEDATTN_CACHE") or ROOT / "data" / "cache" / "decoded")
 
 
 def runs_folder() -> Path:
-    """Give the folder of the training runs: `MEDATTN_RUNS`, or `data/runs` of the checkout."""
+    """Return the folder of the training runs: `MEDATTN_RUNS`, or data/runs of the checkout."""
     return Path(os.environ.get("MEDATTN_RUNS") or ROOT / "data" / "runs")
 
 
 def results_folder() -> Path:
-    """Give the folder of the recorded results, which are committed."""
+    """Return the folder of the committed results."""
     return ROOT / "data" / "results"
 
 
 def papers_folder() -> Path:
-    """Give the folder of the papers' printed tables, which are committed."""
+    """Return the folder of the papers' printed tables."""
     return ROOT / "data" / "papers"
 
 
 @contextmanager
 def write_whole(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; it takes the place of `path` when the block ends without an error."""
+    """Yield a temporary path, which replaces `path` if the block ends without an error."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(mkdtemp(prefix=f".{path.name}.", dir=path.parent))
@@ -55,26 +54,26 @@ def write_whole(path: Path) -> Iterator[Path]:
 
 
 class Busy(Exception):
-    """Another process holds what was asked for."""
+    """Another process has locked the folder."""
 
 
 @contextmanager
-def held(folder: Path, wait: bool = True, waiting: Callable[[], None] | None = None) -> Iterator[None]:
-    """Hold a folder for this process; another that wants it waits, or gets Busy. `waiting` is called before a wait.
+def locked(folder: Path, wait: bool = True) -> Iterator[None]:
+    """Lock a folder for this process. If another process has it, wait, or raise Busy.
 
-    The operating system lets go of what a killed process held. On a network drive the drive must know `flock`.
+    The system unlocks what a killed process held. A network drive must support `flock`.
     """
+    from filelock import FileLock, Timeout
+
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
     try:
-        lock.acquire(timeout=0)
+        with FileLock(folder / ".lock", timeout=-1 if wait else 0):
+            yield
     except Timeout:
-        if not wait:
-            raise Busy(f"{folder} is held by another process") from None
-        if waiting:
-            waiting()
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+        raise Busy(f"{folder} is locked by another process") from None
+
+
+def did_you_mean(name: object, names: Iterable[str]) -> str:
+    """Return " (did you mean 'ppcr'?)" for a misspelt name, or "" if no name is similar."""
+    matches = get_close_matches(str(name), names, n=1)
+    return f" (did you mean {matches[0]!r}?)" if matches else ""

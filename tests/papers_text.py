@@ -11,5 +11,5 @@ FOLDER = Path(os.environ.get("MEDATTN_PAPERS") or ROOT.parent / "shared" / "pape
 PPCR_TEXT, GLOBAL_TEXT = FOLDER / "ppcr.txt", FOLDER / "global_attention.txt"
 with_text = pytest.mark.skipif(
     not (PPCR_TEXT.is_file() and GLOBAL_TEXT.is_file()),
-    reason="the papers' text is not at hand (MEDATTN_PAPERS, a folder with ppcr.txt and global_attention.txt)",
+    reason="the papers' text is not at hand (MEDATTN_PAPERS names its folder)",
 )

@@ -1,13 +1,11 @@
-"""Global spatial attention: one weight map for a whole set of structured images, learned with the image CNN.
+"""Global spatial attention: one weight map for all structured images, learned with the image CNN.
 
-Paper: Xu et al., "A Novel Global Spatial Attention Mechanism in Convolutional Neural Network for Medical Image
-Classification", 2020, section 3 (Eq. 1, Fig. 3, Algorithm 1); the variants of the pixel CNN are those of 4.10, the
-pixel weights are the L1 baseline of 4.3.
+Paper: Xu et al., "A Novel Global Spatial Attention Mechanism in Convolutional Neural Network for
+Medical Image Classification", 2020, sections 3, 4.3 (L1 baseline) and 4.10 (variants).
 
 Differs from the paper:
-- The text names no activation between the two convolutions; it is ReLU here.
-- The penalty of Eq. (1) is the mean of |M| over pixels, as section 4.4 says of the L1 baseline: a sum would be
-  50,176 times as large at 224 px.
+- The text names no activation between the two convolutions; here it is ReLU.
+- The penalty of Eq. (1) is the mean of |M| over pixels, as section 4.4 has it for the L1 baseline.
 - Dense connections (4.10) lead from each hidden layer to all later ones, not from the raw pixels.
 - A frozen map is a constant: the pixel CNN and the images are dropped, not only fixed.
 """
@@ -25,11 +23,11 @@ BASES = ("pixels", "principal")
 
 
 class PixelCNN(nn.Module):
-    """The classifier of pixels (section 3.2, Fig. 3): convolution, ReLU, 1 x 1 convolution, sigmoid.
+    """The classifier of pixels (section 3.2, Fig. 3): two convolutions, then a sigmoid.
 
     Shape: P (1, NC, H, W), as a tensor or a `PixelRepresentation` -> M (1, 1, H, W) in 0..1.
-    `hidden` is K. `kernel`, `layers` (hidden ones), `last_kernel` and `dense` are the variants of section 4.10.
-    Raises ValueError for even kernels, fewer than one layer, and dense connections of a single hidden layer.
+    `hidden` is K; the later options are the variants of section 4.10, `layers` the hidden ones.
+    Raises ValueError for even kernels, and for dense connections of one layer.
     """
 
     def __init__(
@@ -43,49 +41,48 @@ class PixelCNN(nn.Module):
         dense: bool = False,
     ):
         super().__init__()
-        for name, value in (("kernel", kernel), ("last_kernel", last_kernel)):
-            if value < 1 or value % 2 == 0:
-                raise ValueError(f"{name}={value} must be odd, so that the number of pixels stays the same")
-        for name, value in (("n_images", n_images), ("channels", channels), ("hidden", hidden), ("layers", layers)):
+        sizes = {"n_images": n_images, "channels": channels, "hidden": hidden, "layers": layers}
+        for name, value in (sizes | {"kernel": kernel, "last_kernel": last_kernel}).items():
             if value < 1:
                 raise ValueError(f"{name}={value} must be 1 or more")
+            if name not in sizes and value % 2 == 0:
+                raise ValueError(f"{name}={value} must be odd, so that the map keeps its size")
         if dense and layers == 1:
-            raise ValueError("dense=True connects hidden layers and layers=1 has one: say layers=2 or more")
+            raise ValueError("dense=True connects hidden layers: it needs layers=2 or more")
         self.dense = dense
         self.first = nn.Conv2d(n_images * channels, hidden, kernel, padding=kernel // 2)
-        widths = [hidden * (k if dense else 1) for k in range(1, layers + 1)]  # what each later layer sees
-        self.further = nn.ModuleList(nn.Conv2d(width, hidden, kernel, padding=kernel // 2) for width in widths[:-1])
+        widths = [hidden * (k if dense else 1) for k in range(1, layers + 1)]  # of later inputs
+        self.further = nn.ModuleList(
+            nn.Conv2d(width, hidden, kernel, padding=kernel // 2) for width in widths[:-1]
+        )
         self.last = nn.Conv2d(widths[-1], 1, last_kernel, padding=last_kernel // 2)
 
     def forward(self, pixels: Tensor | PixelRepresentation) -> Tensor:
-        z = convolve_pixels(self.first, pixels) if isinstance(pixels, PixelRepresentation) else self.first(pixels)
-        with torch.autocast(z.device.type, enabled=False):  # the map itself is never rounded to bf16
-            seen = torch.relu(z.to(self.last.weight.dtype))  # (1, K, H, W)
+        z = convolve_pixels(self.first, pixels)
+        with torch.autocast(z.device.type, enabled=False):  # the map is never rounded to bf16
+            features = torch.relu(z.to(self.last.weight.dtype))  # (1, K, H, W)
             for layer in self.further:
-                new = torch.relu(layer(seen))
-                seen = torch.cat([seen, new], dim=1) if self.dense else new
-            return torch.sigmoid(self.last(seen))  # (1, 1, H, W)
+                new = torch.relu(layer(features))
+                features = torch.cat([features, new], dim=1) if self.dense else new
+            return torch.sigmoid(self.last(features))  # (1, 1, H, W)
 
 
 class LearnedMap(nn.Module):
-    """A pixel CNN with the pixels it sees; called, it gives the map (1, 1, H, W)."""
+    """A pixel CNN with the pixels that it sees. Called without arguments, it returns the map."""
 
     def __init__(self, pixel_cnn: PixelCNN, pixels: PixelRepresentation | Tensor):
         super().__init__()
         self.pixel_cnn = pixel_cnn
-        if isinstance(pixels, Tensor):
-            self.register_buffer("pixels", pixels, persistent=False)
-        else:
-            self.pixels = pixels
+        self.pixels = nn.Buffer(pixels, persistent=False) if isinstance(pixels, Tensor) else pixels
 
     def forward(self) -> Tensor:
         return self.pixel_cnn(self.pixels)
 
 
 class PixelWeights(nn.Module):
-    """The L1 baseline (section 4.3): a free weight for every pixel, 1 at the start. Called, it gives (1, 1, H, W)."""
+    """The L1 baseline (section 4.3): a free weight for every pixel, 1 at the start."""
 
-    def __init__(self, size: tuple[int, int]):
+    def __init__(self, size: tuple[int, ...]):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(1, 1, *size))
 
@@ -94,11 +91,11 @@ class PixelWeights(nn.Module):
 
 
 class FixedMap(nn.Module):
-    """A map that is learned no more: a buffer (1, 1, H, W)."""
+    """A constant map: a buffer (1, 1, H, W)."""
 
     def __init__(self, weight_map: Tensor):
         super().__init__()
-        self.register_buffer("map", weight_map)
+        self.map = nn.Buffer(weight_map)
 
     def forward(self) -> Tensor:
         return self.map
@@ -107,8 +104,8 @@ class FixedMap(nn.Module):
 class WeightMapped(nn.Module):
     """Any image CNN behind one weight map for all images: F(X * M) of Eq. (1).
 
-    Shape: images (N, C, H, W) -> what the image CNN gives for them. `source` is a module that, called without
-    arguments, gives the map (1, 1, H, W).
+    Shape: images (N, C, H, W) -> the output of the image CNN. `source` is a module that returns
+    the map (1, 1, H, W) when it is called without arguments, unless a map is passed.
     """
 
     def __init__(self, image_cnn: nn.Module, source: nn.Module):
@@ -116,16 +113,14 @@ class WeightMapped(nn.Module):
         self.image_cnn, self.source = image_cnn, source
 
     def forward(self, images: Tensor, weight_map: Tensor | None = None) -> Tensor:
-        """Classify images (N, C, H, W); a map that was computed before can be given."""
         weight_map = self.source() if weight_map is None else weight_map
         if images.shape[2:] != weight_map.shape[2:]:
-            raise ValueError(
-                f"images {tuple(images.shape)} must have the size of the weight map, {tuple(weight_map.shape[2:])} px"
-            )
+            h, w = weight_map.shape[2:]
+            raise ValueError(f"images {tuple(images.shape)} must have {h} x {w} px, as the map")
         return self.image_cnn(images * weight_map)
 
     def weight_map(self) -> Tensor:
-        """Give the map M (1, 1, H, W)."""
+        """Return the map M (1, 1, H, W)."""
         return self.source()
 
     @property
@@ -135,34 +130,31 @@ class WeightMapped(nn.Module):
 
     @torch.no_grad()
     def freeze(self, optimizer: torch.optim.Optimizer | None = None) -> None:
-        """Make the map a constant (Algorithm 1, lines 4-5): what it was computed from is gone.
-
-        An optimiser that trained it would keep it in memory: given here, it lets go of it.
-        """
+        """Make the map a constant and drop its source, also in `optimizer` (Algorithm 1, 4-5)."""
         learned = set(self.source.parameters())
         self.source = FixedMap(self.source().detach().clone())
         if optimizer is not None:
-            for group in optimizer.param_groups:
-                group["params"] = [parameter for parameter in group["params"] if parameter not in learned]
-            optimizer.param_groups[:] = [group for group in optimizer.param_groups if group["params"]]
+            groups = optimizer.param_groups
+            for group in groups:
+                group["params"] = [p for p in group["params"] if p not in learned]
+            groups[:] = [group for group in groups if group["params"]]
             for parameter in learned:
                 optimizer.state.pop(parameter, None)
 
     @torch.no_grad()
     def frozen_state_dict(self) -> dict[str, Tensor]:
-        """Give the state dict that the network would have if it were frozen now."""
-        state = {name: value for name, value in self.state_dict().items() if not name.startswith("source.")}
+        """Return the state dict that the network would have if it were frozen now."""
+        state = {k: v for k, v in self.state_dict().items() if not k.startswith("source.")}
         return state | {"source.map": self.source().detach()}
 
 
 class GlobalAttention(WeightMapped):
-    """An image CNN under a learned global map (section 3): `images` are all training images, (N, C, H, W).
+    """An image CNN behind a learned global map (section 3).
 
-    uint8 images are divided by 255 and standardised by `mean` and `std`, so that the pixel CNN sees them as the image
-    CNN does. The map lies on the device of the images, and the image CNN stays where it is. `basis="principal"` trains
-    the same model on its principal features (`medattn.attention.principal`), at most `rank` of them. The further
-    options are those of `PixelCNN`.
-    Raises ValueError for an unknown basis, and for a rank without the principal basis.
+    `images` (N, C, H, W) are all training images, as in `PixelRepresentation`. The map lies on
+    their device; the image CNN is not moved. `basis="principal"` trains the same model on at most
+    `rank` principal features (`medattn.attention.principal`). The other options are those of
+    `PixelCNN`. Raises ValueError for an unknown basis, and for a rank without the principal one.
     """
 
     def __init__(
@@ -180,34 +172,37 @@ class GlobalAttention(WeightMapped):
             raise ValueError(f"basis={basis!r} is unknown; there are {', '.join(BASES)}")
         if rank is not None and basis != "principal":
             raise ValueError(f"rank={rank} needs basis='principal'; basis={basis!r} was given")
-        pixels = PixelRepresentation(images, mean, std)
-        # the principal basis needs no layer of NC inputs, which may be many
-        n_images = pixels.n_images if basis == "pixels" else 1
-        pixel_cnn = PixelCNN(n_images, pixels.channels, hidden, **options)
+        representation = PixelRepresentation(images, mean, std)
+        pixels: PixelRepresentation | Tensor = representation
+        # the principal basis replaces the layer of NC inputs, which may be many
+        n_images = representation.n_images if basis == "pixels" else 1
+        pixel_cnn = PixelCNN(n_images, representation.channels, hidden, **options)
         if basis == "principal":
-            kernel = pixel_cnn.first.kernel_size[0]
-            principal = principal_features(pixels, kernel, rank)
-            pixel_cnn.first = principal_layer(principal, hidden, kernel * kernel * pixels.n_features)
+            kernel = int(pixel_cnn.first.kernel_size[0])
+            n_inputs = kernel * kernel * representation.n_features
+            principal = principal_features(representation, kernel, rank)
+            pixel_cnn.first = principal_layer(principal, hidden, n_inputs)
             pixels = principal.features[None].to(pixel_cnn.last.weight.dtype)
         super().__init__(image_cnn, LearnedMap(pixel_cnn, pixels).to(images.device))
 
 
 def map_penalty(weight_map: Tensor) -> Tensor:
-    """Give the mean of |M| over pixels: Eq. (1)'s second term, without lambda."""
+    """Return the mean of |M| over pixels: the second term of Eq. (1), without lambda."""
     return weight_map.abs().mean()
 
 
-def _pixel_weights(image_cnn: nn.Module, images: Tensor, hidden: int, mean: tuple, std: tuple) -> WeightMapped:
-    return WeightMapped(image_cnn, PixelWeights(tuple(images.shape[2:])).to(images.device))
+def _l1_map(image_cnn: nn.Module, images: Tensor, hidden, mean, std) -> WeightMapped:
+    return WeightMapped(image_cnn, PixelWeights(images.shape[2:]).to(images.device))
 
 
 # name -> (image_cnn, images, hidden, mean, std, **options) -> network
-WEIGHT_MAPS: dict[str, Callable[..., WeightMapped]] = {"global": GlobalAttention, "l1": _pixel_weights}
+WEIGHT_MAPS: dict[str, Callable[..., WeightMapped]] = {"global": GlobalAttention, "l1": _l1_map}
 
 
 def map_options_of(name: str) -> str:
-    """Say the options of a weight map with their defaults, such as "kernel=3", beyond what all maps take."""
-    common = {*signature(_pixel_weights).parameters, "n_images", "channels", "options"}
-    takes = signature(WEIGHT_MAPS[name]).parameters
-    every = {**takes, **(signature(PixelCNN).parameters if "options" in takes else {})}
-    return ", ".join(f"{key}={value.default!r}" for key, value in every.items() if key not in common)
+    """Return the options that only this weight map takes, with their defaults, as "kernel=3"."""
+    options = dict(signature(WEIGHT_MAPS[name]).parameters)
+    if "options" in options:
+        options |= signature(PixelCNN).parameters
+    common = {*signature(_l1_map).parameters, "options", "n_images", "channels"}
+    return ", ".join(f"{k}={p.default!r}" for k, p in options.items() if k not in common)

@@ -1,11 +1,14 @@
-"""The place of attention in a network: after the last normalisation of every residual block.
+"""Attention in a network: inserted after the last normalisation of each residual block.
 
-Paper: PPCR, section 1, says that it "can be easily plugged into modern CNNs", and not where. The place is that of the
-authors' later public code: after the last batch norm of a block, before the shortcut is added.
+Paper: PPCR, section 1, does not name the place. This is the one of the authors' later public code:
+after the last batch norm of a block, before the shortcut is added.
 """
 
 import copy
+import os
+import shutil
 from collections.abc import Iterable
+from importlib.util import find_spec
 from typing import NamedTuple
 
 import torch
@@ -13,27 +16,17 @@ from torch import nn
 
 from medattn.attention.global_map import WeightMapped
 from medattn.attention.methods import ATTENTION, options_of
-from medattn.attention.ppcr import PPCR, Size, height_width
+from medattn.attention.places import output_shapes, residual_norms
+from medattn.attention.ppcr import PPCR
+from medattn.preprocess import Size, height_width
 
-# the last normalisation within each kind of residual block; named, not imported, so that timm loads only when used
-LAST_NORM = {
-    "torchvision.models.resnet.BasicBlock": "bn2",
-    "torchvision.models.resnet.Bottleneck": "bn3",
-    "torchvision.models.regnet.ResBottleneckBlock": "f.c",
-    "timm.models.resnet.BasicBlock": "bn2",
-    "timm.models.resnet.Bottleneck": "bn3",
-    "timm.models.res2net.Bottle2neck": "bn3",
-    "timm.models.resnest.ResNestBottleneck": "bn3",
-    "timm.models.sknet.SelectiveKernelBasic": "conv2",
-    "timm.models.sknet.SelectiveKernelBottleneck": "conv3",
-    "timm.models.regnet.Bottleneck": "conv3",
-}
+RECOMPILE_LIMIT = 64  # feature-map sizes, in training and evaluation; PyTorch allows 8
 
 
 class Site(NamedTuple):
-    """One place where attention sits: its name in the network, the module, and the feature map it sees."""
+    """One attention module of a network, and the feature map that it sees."""
 
-    name: str
+    name: str  # in the network
     module: nn.Module
     attention: str  # its name in `ATTENTION`
     channels: int
@@ -41,121 +34,23 @@ class Site(NamedTuple):
 
 
 class Attended(nn.Sequential):
-    """A module followed by attention; the place keeps the module's name in the network."""
+    """A module followed by attention, under the module's name in the network."""
 
     def __init__(self, module: nn.Module, attention: nn.Module, name: str, shape: torch.Size):
         super().__init__()
-        self.module, self.attention = module, attention
-        self.name, self.channels, self.size = name, shape[1], tuple(shape[2:])
+        self.module, self.attention, self.name = module, attention, name
+        self.channels, self.size = shape[1], (shape[2], shape[3])
 
 
 def attention_sites(network: nn.Module) -> list[Site]:
-    """List the attention modules of a network, in the order of its modules: inserted ones, and PPCR of its own."""
+    """List the attention modules of a network, in its order: inserted ones, and PPCR of its own."""
     sites: list[Site] = []
-    for name, place in network.named_modules():
-        if isinstance(place, Attended):
-            sites.append(Site(name, place.attention, place.name, place.channels, place.size))
-        elif isinstance(place, PPCR) and name and not any(place is site.module for site in sites):
-            sites.append(Site(name, place, "ppcr", place.channels, place.size))
-    return sites
-
-
-def residual_norms(network: nn.Module) -> list[str]:
-    """Name the last normalisation of every residual block that is known (`LAST_NORM`)."""
-    names = []
-    for name, block in network.named_modules():
-        kinds = [f"{kind.__module__}.{kind.__qualname__}" for kind in type(block).__mro__]  # a block of one's own, too
-        known = next((kind for kind in kinds if kind in LAST_NORM), None)
-        if known:
-            names.append(f"{name}.{LAST_NORM[known]}".lstrip("."))
-    return names
-
-
-def first_convolution(network: nn.Module) -> tuple[str, nn.Conv2d]:
-    """Give the name and the module of the convolution that sees the image."""
     for name, module in network.named_modules():
-        if isinstance(module, nn.Conv2d):
-            return name, module
-    raise ValueError(f"{type(network).__name__} has no 2D convolution: say in_channels")
-
-
-def output_shapes(network: nn.Module, names: Iterable[str], in_channels: int, size: Size) -> dict[str, torch.Size]:
-    """Find the output shapes (N, C, H, W) of named modules for an image of `size`; nothing of the network changes.
-
-    Modules that are not run are left out, and so are those that do not give a tensor.
-    """
-    # the map of a `WeightMapped` changes no shape
-    inner, prefix = (network.image_cnn, "image_cnn.") if isinstance(network, WeightMapped) else (network, "")
-    places = {name: name.removeprefix(prefix) for name in names if name.startswith(prefix)}
-    shape = (1, in_channels, *height_width(size))
-    try:
-        outputs = _outputs(inner, places, shape, "meta")  # shapes alone: no memory, no arithmetic
-    except Exception:  # a network that looks at values, or brings tensors of its own
-        try:
-            outputs = _outputs(inner, places, shape, "cpu")
-        except Exception as error:
-            said = (str(error).splitlines() or [""])[0]
-            raise ValueError(
-                f"{type(inner).__name__} does not take an image {shape}: {type(error).__name__}: {said}. "
-                "Say another size or in_channels; of a detector, give the backbone"
-            ) from error
-    for name, given in outputs.items():
-        if len(given) > 1:
-            raise ValueError(f"{name} is run more than once in a pass: choose a place that is run once")
-    return {name: given[0].shape for name, given in outputs.items() if isinstance(given[0], torch.Tensor)}
-
-
-@torch.no_grad()
-def _outputs(network: nn.Module, places: dict[str, str], shape: tuple[int, ...], device: str) -> dict[str, list]:
-    """Give, by name, what the modules at these places give in one pass of a copy; those that are run."""
-    copied = copy.deepcopy(network).to(device).float().eval()  # of the image's type, whatever the network's
-    outputs: dict[str, list] = {}
-    for name, place in places.items():
-        copied.get_submodule(place).register_forward_hook(
-            lambda _module, _inputs, output, name=name: outputs.setdefault(name, []).append(output)
-        )
-    copied(torch.zeros(shape, device=device))
-    return outputs
-
-
-def _named(network: nn.Module, where: str | type | Iterable[str] | None) -> list[str]:
-    if where is None:
-        names = residual_norms(network)
-        if not names:
-            raise ValueError(
-                f"{type(network).__name__} has no residual block that is known here: say where= (of a recipe: "
-                f"attention_where) as module names ({', '.join([n for n, _ in network.named_children()][:6])}, ...) or "
-                "as a module type"
-            )
-        return names
-    if isinstance(where, type):
-        names = [name for name, module in network.named_modules() if name and isinstance(module, where)]
-        if not names:
-            raise ValueError(f"where={where.__name__}: {type(network).__name__} has no such module")
-        return names
-    if isinstance(where, nn.Module):
-        raise ValueError(f"where is a module ({type(where).__name__}): say its name, or the type")
-    names = [where] if isinstance(where, str) else list(where)
-    if not names:
-        raise ValueError("where names no module: leave it out for every residual block, or say names or a type")
-    known = dict(network.named_modules(remove_duplicate=False))
-    for name in names:
-        if name not in known or name == "":
-            raise ValueError(f"where={name!r} is no module of {type(network).__name__}; see network.named_modules()")
-    once: dict[nn.Module, str] = {}
-    for name in names:
-        once.setdefault(known[name], name)
-    return list(once.values())
-
-
-def _built(name: str, place: str, shape: torch.Size, options: dict) -> nn.Module:
-    try:
-        return ATTENTION[name](shape[1], tuple(shape[2:]), **options)
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"attention {name!r} cannot follow {place} ({shape[1]} channels): {error}. Its options are "
-            f"{options_of(name)}"
-        ) from error
+        if isinstance(module, Attended):
+            sites.append(Site(name, module.attention, module.name, module.channels, module.size))
+        elif isinstance(module, PPCR) and name and all(module is not site.module for site in sites):
+            sites.append(Site(name, module, "ppcr", module.channels, module.size))
+    return sites
 
 
 def insert_attention(
@@ -166,87 +61,118 @@ def insert_attention(
     in_channels: int | None = None,
     **options,
 ) -> list[Site]:
-    """Put attention `name` into a network, in place, and give its sites.
+    """Insert attention `name` into a network, in place, and return all its sites.
 
-    `size` is the image's side or (H, W). Without `where`, the module follows the last normalisation of every
-    residual block; with it, the modules of these names or of this type. `options` go to the module (for
-    PPCR: scales, norm, init; for most rivals: reduction; an error names them all). Insert after pretrained weights
-    were loaded: the names of the parameters at a site change. `in_channels` is read off the first convolution unless
-    said. A network may be given attention several times, of another kind or at other places each: one place has one.
-    Nothing is changed on an error.
+    `size` is the image's side or (H, W). Attention follows the last normalisation of every residual
+    block, or the modules of the names or the type `where`. `options` go to the attention module.
+    `in_channels` is read off the first convolution by default. Load pretrained weights first, since
+    parameters at a site change their names. On a ValueError nothing changes.
     """
     if name not in ATTENTION:
         raise ValueError(f"attention {name!r} is unknown; there are {', '.join(ATTENTION)}")
-    names = _named(network, where)
+    places = _places(network, where)
     taken = [site.name for site in attention_sites(network)]
-    twice = [place for place in names if any(f"{place}.".startswith(f"{site}.") for site in taken)]
-    if twice:
-        raise ValueError(f"{twice[0]} has attention already: build a fresh network, or say other places by where=")
-    in_channels = in_channels or first_convolution(network)[1].in_channels
-    shapes = output_shapes(network, names, in_channels, size)
-    modules = {}
-    for place in names:
-        shape = shapes.get(place)
-        if shape is None:
-            raise ValueError(
-                f"{place} is not run by the network's forward pass, or gives no tensor: choose another place"
-            )
-        if len(shape) != 4:
-            raise ValueError(f"{place} gives {tuple(shape)}, not a feature map (N, C, H, W): choose another place")
-        height, width = height_width(size)
-        if height == width and shape[1] == shape[2] != shape[3]:
-            raise ValueError(
-                f"{place} gives {tuple(shape)} for a square image, which looks like (N, H, W, C): choose a place whose "
-                "output has its channels first"
-            )
-        modules[place] = _built(name, place, shape, options)
-    for place, attention in sorted(modules.items(), key=lambda item: -item[0].count(".")):  # the innermost first
-        module = network.get_submodule(place)
-        same = [name for name, other in network.named_modules(remove_duplicate=False) if other is module]
+    for place in places:
+        if any(f"{place}.".startswith(f"{site}.") for site in taken):
+            raise ValueError(f"{place} has attention already: set where to other places")
+    shapes = output_shapes(network, places, size, in_channels)
+    modules = {place: _build(name, place, shapes, size, options) for place in places}
+    for place in sorted(places, key=lambda place: -place.count(".")):  # the innermost first
+        module, attention = network.get_submodule(place), modules[place]
         reference = next(module.parameters(), next(network.parameters()))
         attention.to(reference.device, reference.dtype).train(network.training)
         attended = Attended(module, attention, name, shapes[place])
-        attended.training = network.training  # the module keeps its own mode: a frozen norm stays frozen
-        for each in same:  # whatever name the forward pass calls it by
-            parent, _, child = each.rpartition(".")
-            setattr(network.get_submodule(parent), child, attended)
+        attended.training = network.training  # the module keeps its own mode: a norm stays frozen
+        named = list(network.named_modules(remove_duplicate=False))
+        for path in [path for path, other in named if other is module]:
+            network.set_submodule(path, attended)  # under every name that the forward pass may use
     return attention_sites(network)
+
+
+def _places(network: nn.Module, where: str | type | Iterable[str] | None) -> list[str]:
+    kind, modules = type(network).__name__, dict(network.named_modules(remove_duplicate=False))
+    if where is None:
+        names = residual_norms(network)
+        if not names:
+            children = ", ".join([name for name, _ in network.named_children()][:6])
+            raise ValueError(
+                f"{kind} has no residual block that is known here: set where (in a recipe: "
+                f"attention_where) to module names ({children}, ...) or to a module type"
+            )
+    elif isinstance(where, type):
+        names = [name for name, module in modules.items() if name and isinstance(module, where)]
+    elif isinstance(where, nn.Module):
+        names = []
+    else:
+        names = [where] if isinstance(where, str) else list(where)
+    unknown = [name for name in names if not name or name not in modules]
+    if unknown or not names:
+        wrong = repr(unknown[0] if unknown else where)
+        raise ValueError(f"where={wrong} matches no module of {kind}: pass module names or a type")
+    first_names: dict[nn.Module, str] = {}
+    for name in names:
+        first_names.setdefault(modules[name], name)
+    return list(first_names.values())
+
+
+def _build(name: str, place: str, shapes: dict, size: Size, options: dict) -> nn.Module:
+    shape, (height, width) = tuple(shapes.get(place, ())), height_width(size)
+    if not shape:
+        problem = "is not run by the network's forward pass, or returns no tensor"
+    elif len(shape) != 4:
+        problem = f"returns {shape}, not a feature map (N, C, H, W)"
+    elif height == width and shape[1] == shape[2] != shape[3]:
+        problem = f"returns {shape} for a square image, which looks like (N, H, W, C)"
+    else:
+        try:
+            return ATTENTION[name](shape[1], shape[2:], **options)
+        except (RuntimeError, TypeError, ValueError) as error:
+            problem = f"attention {name!r} cannot follow {place} ({shape[1]} channels): {error}"
+            raise ValueError(f"{problem}. Its options are {options_of(name)}") from error
+    raise ValueError(f"{place} {problem}: choose another place")
 
 
 def resize_attention(network: nn.Module, size: Size, in_channels: int | None = None) -> list[Site]:
-    """Make every site fit images of another `size` (side or (H, W)), and give the sites.
+    """Fit every site to images of another `size` (side or (H, W)), and return the sites.
 
-    Of the modules, only those that have weights per pixel position change (PPCR's W is resampled). `in_channels` is
-    read off the first convolution unless said. Raises ValueError for a network without attention, and for one behind a
-    weight map of another size.
+    Only modules with weights per pixel change: PPCR's W is resampled. Raises ValueError for a
+    network without attention, and for one behind a weight map of another size.
     """
     if isinstance(network, WeightMapped):
         with torch.no_grad():
-            of_map = tuple(network.weight_map().shape[2:])
-        if of_map != height_width(size):
-            raise ValueError(
-                f"size={size}: this network stands behind a weight map of {of_map}, whose pixels are those of its "
-                "images: build it anew for the other size"
-            )
+            map_size = tuple(network.weight_map().shape[2:])
+        if map_size != height_width(size):
+            raise ValueError(f"size={size}: there is a weight map of {map_size}: build it anew")
     sites = attention_sites(network)
     if not sites:
-        raise ValueError(f"{type(network).__name__} has no attention to resize: insert_attention comes first")
-    fresh, inputs = copy.deepcopy(network), {}
-    for site in sites:  # the feature-map sizes, with nothing in the way that minds them
-        place = fresh.get_submodule(site.name)
-        if isinstance(place, Attended):
-            place.attention, inputs[site.name] = nn.Identity(), f"{site.name}.module"
-        else:
-            fresh.set_submodule(site.name, nn.Identity())
-            inputs[site.name] = site.name
-    in_channels = in_channels or first_convolution(network)[1].in_channels
-    shapes = output_shapes(fresh, inputs.values(), in_channels, size)
-    unseen = [name for name, place in inputs.items() if place not in shapes]
-    if unseen:
-        raise ValueError(f"{unseen[0]} is not run by the network's forward pass: its size cannot be known")
+        raise ValueError(f"{type(network).__name__} has no attention: call insert_attention first")
+    probe, paths = copy.deepcopy(network), []
     for site in sites:
-        fitting = tuple(shapes[inputs[site.name]][2:])
-        if hasattr(site.module, "resize_weights"):
-            site.module.resize_weights(fitting)
-        network.get_submodule(site.name).size = fitting
+        inserted = isinstance(network.get_submodule(site.name), Attended)
+        paths.append(f"{site.name}.attention" if inserted else site.name)
+        probe.set_submodule(paths[-1], nn.Identity())  # which takes feature maps of any size
+    shapes = output_shapes(probe, paths, size, in_channels)
+    if unknown := [path for path in paths if path not in shapes]:
+        raise ValueError(f"{unknown[0]} is not run by the network's forward pass")
+    for site, path in zip(sites, paths, strict=True):
+        module, (_, _, height, width) = network.get_submodule(site.name), shapes[path]
+        if resize_weights := getattr(site.module, "resize_weights", None):
+            resize_weights((height, width))
+        if isinstance(module, Attended):
+            module.size = (height, width)
     return attention_sites(network)
+
+
+def compile_attention(network: nn.Module) -> bool:
+    """Compile each attention module by itself, in place, and return whether there is a compiler.
+
+    PPCR becomes one kernel each way and differs in its last bits. The first step takes some seconds
+    longer. A CPU needs a C++ compiler, and a GPU needs Triton; without one nothing changes.
+    """
+    on_gpu = next(network.parameters()).device.type == "cuda"
+    for_cpu = [name for name in (os.environ.get("CXX"), "g++", "clang++") if name]
+    compiler = find_spec("triton") if on_gpu else any(map(shutil.which, for_cpu))
+    if compiler:
+        for site in attention_sites(network):
+            site.module.compile(dynamic=True, recompile_limit=RECOMPILE_LIMIT)
+    return bool(compiler)

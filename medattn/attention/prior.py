@@ -1,17 +1,15 @@
-"""A global map as prior for PPCR: what one map says of all images, told to every site's own weights.
+"""A global map as a prior for PPCR: one map of all images scales or starts W at every site.
 
-Ours; neither paper has it. A map in front of the network takes pixels away: where it is 0, the image is gone. As a
-prior it cannot: it scales PPCR's weights W (D, h, w), and where it is 0, Z of Eq. (6) is 0 and the gate 0.5 whatever
-the image, so PPCR does not choose there and the features pass. Two uses:
+Source: this project. A map in front of the network removes pixels. A prior acts on PPCR's weights
+W (D, h, w) instead: where it is 0, the gate is 0.5 for every image, and the features pass.
 
-"multiply": W is multiplied by the map, at every context and for good. The map is fixed, W is learned.
-"start": W begins at the map and is free from there. The contexts of PN sum to 0 over D, so a W that is the same for
-every context gives Z = 0 for every image, and the map at every context would be no start at all. So a site draws one
-direction over its contexts, of mean 0 and length 1, and W starts at map * direction. As PN's contexts have length
-sqrt(D), that is a Z of about the map's value.
+"multiply": W is learned, and multiplied by the fixed map at every context.
+"start": W starts at the map and is free from there. PN's contexts sum to 0 over D, so a W equal for
+all contexts would give Z = 0. Each site draws a direction over its contexts, of mean 0 and length
+1, and W starts at map * direction. PN's contexts have length sqrt(D), so Z is about the map.
 """
 
-from collections.abc import Callable
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -19,59 +17,63 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
 from medattn.attention.insert import Site, attention_sites
+from medattn.attention.ppcr import PPCR, PixelContextIntegration
 
 
 class ScaledWeight(nn.Module):
-    """W times a fixed map: (D, h, w) -> (D, h, w). The map (h, w) is a buffer, saved with the weights."""
+    """W times a fixed map: (D, h, w) -> (D, h, w). The map (h, w) is saved with the weights."""
 
     def __init__(self, weight_map: Tensor):
         super().__init__()
-        self.register_buffer("map", weight_map)
+        self.map = nn.Buffer(weight_map)
 
     def forward(self, weight: Tensor) -> Tensor:
         return weight * self.map
 
 
-def _multiply(site: Site, weight_map: Tensor) -> None:
-    parametrize.register_parametrization(site.module.integrate, "weight", ScaledWeight(weight_map))
+def _multiply(integrate: PixelContextIntegration, weight_map: Tensor) -> None:
+    parametrize.register_parametrization(integrate, "weight", ScaledWeight(weight_map))
 
 
 @torch.no_grad()
-def _start(site: Site, weight_map: Tensor) -> None:
-    weight = site.module.integrate.weight
+def _start(integrate: PixelContextIntegration, weight_map: Tensor) -> None:
+    weight = integrate.weight
     direction = torch.randn(len(weight), dtype=weight.dtype).to(weight.device)
-    direction = F.normalize(direction - direction.mean(), dim=0)  # a part that all contexts share decides nothing
-    weight += direction[:, None, None] * weight_map  # added: W's own start is 0, or a constant
+    direction = F.normalize(direction - direction.mean(), dim=0)
+    weight.add_(direction[:, None, None] * weight_map)  # W's own start is 0, or a constant
 
 
-PRIORS: dict[str, Callable[[Site, Tensor], None]] = {"multiply": _multiply, "start": _start}
+PRIORS = {"multiply": _multiply, "start": _start}
+
+
+def saved_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the learned W (D, h, w) of each PPCR site, by its name, from saved weights."""
+    ends = (".integrate.weight", ".integrate.parametrizations.weight.original")  # the second: prior
+    return {name.rsplit(".integrate.")[0]: W for name, W in state.items() if name.endswith(ends)}
 
 
 def set_prior(network: nn.Module, weight_map: Tensor, use: str = "multiply") -> list[Site]:
-    """Scale or start W at every PPCR site of a network by a map (H, W), in place, and give these sites.
+    """Scale or start W at every PPCR site by a map (H, W), in place, and return these sites.
 
-    The map is resized to a site's feature map by the mean over area. `use` is a key of `PRIORS`; "start" draws from
-    torch's random numbers, as the weights of layers do. Raises ValueError for an unknown use, a network without PPCR or
-    with a W that is multiplied already, and a map that is not (H, W) or is smaller than a feature map. Nothing is
-    changed on an error.
+    The map is resized to each feature map by the mean over area. `use` is a key of `PRIORS`;
+    "start" draws from torch's random numbers. Raises ValueError for an unknown use, a network
+    without PPCR or with a prior, and a map of a wrong shape; then nothing changes.
     """
     if use not in PRIORS:
         raise ValueError(f"use={use!r} is unknown; there are {', '.join(PRIORS)}")
-    sites = [site for site in attention_sites(network) if site.attention == "ppcr"]
-    if not sites:
-        raise ValueError(
-            f"{type(network).__name__} has no PPCR to give a prior: insert_attention(network, 'ppcr', size) comes first"
-        )
-    if weight_map.ndim != 2:
-        raise ValueError(f"weight_map {tuple(weight_map.shape)} must be (H, W)")
-    for site in sites:
-        if any(side < pixels for side, pixels in zip(weight_map.shape, site.size, strict=True)):
-            raise ValueError(
-                f"weight_map {tuple(weight_map.shape)} is smaller than the feature map {site.size} of {site.name}"
-            )
-        if parametrize.is_parametrized(site.module.integrate):
-            raise ValueError(f"W of {site.name} is multiplied by a prior map already: build a fresh network")
-    for site in sites:
-        resized = F.adaptive_avg_pool2d(weight_map.detach()[None, None].float(), site.size)[0, 0]
-        PRIORS[use](site, resized.to(site.module.integrate.weight))
-    return sites
+    ppcr = {s: s.module.integrate for s in attention_sites(network) if isinstance(s.module, PPCR)}
+    if not ppcr:
+        raise ValueError(f"{type(network).__name__} has no PPCR: call insert_attention first")
+    shape = tuple(weight_map.shape)
+    if len(shape) != 2:
+        raise ValueError(f"weight_map {shape} must be (H, W)")
+    for site, integrate in ppcr.items():
+        if shape[0] < site.size[0] or shape[1] < site.size[1]:
+            raise ValueError(f"weight_map {shape} is smaller than {site.size} of {site.name}")
+        if parametrize.is_parametrized(integrate):
+            raise ValueError(f"{site.name} has a prior map already: build a fresh network")
+    weight_map = weight_map.detach()[None].float()
+    for site, integrate in ppcr.items():
+        resized = F.adaptive_avg_pool2d(weight_map, site.size)[0]
+        PRIORS[use](integrate, resized.to(integrate.weight))
+    return list(ppcr)

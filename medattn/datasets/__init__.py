@@ -1,25 +1,8 @@
-"""Data sets as uint8 tensors in three splits, with lesion masks where there are any."""
+"""Data sets as uint8 tensors in three splits, with lesion masks where a set has them.
 
-from medattn.datasets.catalog import DATASETS, OWN, catalog, download, is_known, load_dataset
-from medattn.datasets.dataset import Dataset, Split
-from medattn.datasets.idrid_segmentation import Segmented, idrid_segmentation
-from medattn.datasets.outlined import outlined
-from medattn.datasets.potential import potential_attention
-from medattn.datasets.splits import resplit, shuffle_labels
+The names of `__init__.pyi` are imported when they are first used.
+"""
 
-__all__ = [
-    "DATASETS",
-    "OWN",
-    "Dataset",
-    "Segmented",
-    "Split",
-    "catalog",
-    "download",
-    "idrid_segmentation",
-    "is_known",
-    "load_dataset",
-    "outlined",
-    "potential_attention",
-    "resplit",
-    "shuffle_labels",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,19 +1,34 @@
-"""What every data set becomes: uint8 tensors in memory, in three splits, with lesion masks where there are any."""
+"""What every data set becomes: uint8 images in three splits, with any lesion masks."""
 
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from math import inf
 
 import torch
 from torch import Tensor
+
+SPLITS = ("train", "val", "test")
+MIN_SIZE, MAX_SIZE = 8, 1024  # px; sides that images from files can be resized to
+
+
+def check_whole(name: str, value: object, low: int, high: float = inf, unit: str = "") -> None:
+    """Raise ValueError unless `value` is a whole number from `low` to `high`."""
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        end = "" if high == inf else f" to {high}"
+        raise ValueError(f"{name}={value!r} must be a whole number{unit} from {low}{end}")
+
+
+def check_size(size: int, smallest: int = MIN_SIZE, largest: int = MAX_SIZE) -> None:
+    """Raise ValueError unless `size` is a whole number of pixels within the limits."""
+    check_whole("size", size, smallest, largest, " of pixels")
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
     """One part of a data set.
 
-    Shape: images (N, C, H, W) uint8, labels (N,) int64, masks (N, H, W) bool (the lesions) or None. `names` are the
-    images' files within a folder of the user's own; none elsewhere.
-    Raises ValueError for any other shape or type.
+    Shape: images (N, C, H, W) uint8, labels (N,) int64, lesion masks (N, H, W) bool or None; others
+    are a ValueError. `names` are the images' files within a folder of the user's, else empty.
     """
 
     images: Tensor
@@ -23,12 +38,12 @@ class Split:
 
     def __post_init__(self):
         if self.images.dtype != torch.uint8 or self.images.ndim != 4:
-            raise ValueError(f"images {_say(self.images)} must be uint8 (N, C, H, W)")
+            form = f"{self.images.dtype} {tuple(self.images.shape)}"
+            raise ValueError(f"images are {form} and must be torch.uint8 (N, C, H, W)")
         n, _, height, width = self.images.shape
-        if self.labels.dtype != torch.int64 or self.labels.shape != (n,):
-            raise ValueError(f"labels {_say(self.labels)} must be int64 ({n},), one for each image")
-        if self.masks is not None and (self.masks.dtype != torch.bool or self.masks.shape != (n, height, width)):
-            raise ValueError(f"masks {_say(self.masks)} must be bool ({n}, {height}, {width}), one for each image")
+        _check("labels", self.labels, torch.int64, (n,))
+        if self.masks is not None:
+            _check("masks", self.masks, torch.bool, (n, height, width))
         if self.names and len(self.names) != n:
             raise ValueError(f"{len(self.names)} names must be {n}, one for each image, or none")
 
@@ -36,25 +51,25 @@ class Split:
         return len(self.labels)
 
     def take(self, index: Tensor) -> "Split":
-        """Give the images at these positions (n,), in this order."""
+        """Return the images at these positions (n,), in this order."""
         index = index.to(self.images.device)
         masks = None if self.masks is None else self.masks[index]
         names = tuple(self.names[i] for i in index.tolist()) if self.names else ()
         return Split(self.images[index], self.labels[index], masks, names)
 
     def to(self, device: str | torch.device) -> "Split":
-        """Give the split with its tensors on the device."""
+        """Return the split with its tensors on the device."""
         masks = None if self.masks is None else self.masks.to(device)
-        return replace(self, images=self.images.to(device), labels=self.labels.to(device), masks=masks)
+        return Split(self.images.to(device), self.labels.to(device), masks, self.names)
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """A data set with its three splits.
 
-    `size` is the side of its square images in pixels, `classes` the names of labels 0, 1, ...; `region` (H, W) bool
-    is the part of the image that decides the class, where the set has one for all its images.
-    Raises ValueError where splits, classes and region do not fit each other.
+    `size` is the side of its square images in pixels, and `classes` names labels 0, 1, ...
+    `region` (H, W) bool is the part of every image that decides the class, if it is known.
+    A ValueError says what does not fit.
     """
 
     name: str
@@ -67,27 +82,21 @@ class Dataset:
 
     def __post_init__(self):
         shape = (self.channels, self.size, self.size)
-        for name in ("train", "val", "test"):
-            split = getattr(self, name)
-            if split.images.shape[1:] != shape:
-                raise ValueError(f"{name} images of {self.name} are {tuple(split.images.shape[1:])}, not {shape}")
-            if len(split) and not 0 <= int(split.labels.min()) <= int(split.labels.max()) < self.n_classes:
-                low, high = int(split.labels.min()), int(split.labels.max())
-                raise ValueError(
-                    f"{name} labels of {self.name} go from {low} to {high}: {self.n_classes} classes need 0 to "
-                    f"{self.n_classes - 1}"
-                )
-        if self.region is not None and (self.region.dtype != torch.bool or self.region.shape != shape[1:]):
-            raise ValueError(f"region {_say(self.region)} must be bool {shape[1:]}")
+        for name, split in self.splits.items():
+            form, last = tuple(split.images.shape[1:]), self.n_classes - 1
+            if form != shape:
+                raise ValueError(f"{name} images of {self.name} are {form}, not {shape}")
+            low, high = map(int, split.labels.aminmax()) if len(split) else (0, 0)
+            if low < 0 or high > last:
+                where = f"{name} labels of {self.name} go from {low} to {high}"
+                raise ValueError(f"{where}: {self.n_classes} classes need 0 to {last}")
+        if self.region is not None:
+            _check("region pixels", self.region, torch.bool, shape[1:])
 
-    def fingerprint(self) -> str:
-        """Give a hash of all images and labels, split by split."""
-        digest = sha256()
-        for split in (self.train, self.val, self.test):
-            for values in (split.images, split.labels):
-                digest.update(repr(tuple(values.shape)).encode())
-                digest.update(values.cpu().contiguous().numpy())
-        return digest.hexdigest()
+    @property
+    def splits(self) -> dict[str, Split]:
+        """The three splits by name."""
+        return {name: getattr(self, name) for name in SPLITS}
 
     @property
     def n_classes(self) -> int:
@@ -99,12 +108,23 @@ class Dataset:
         """The number of image channels: 1 for grey, 3 for colour."""
         return self.train.images.shape[1]
 
+    def fingerprint(self) -> str:
+        """Return a hash of all images and labels, split by split."""
+        digest = sha256()
+        for split in self.splits.values():
+            for values in (split.images, split.labels):
+                digest.update(repr(tuple(values.shape)).encode())
+                digest.update(values.cpu().contiguous().numpy().data)
+        return digest.hexdigest()
+
     def to(self, device: str | torch.device) -> "Dataset":
-        """Give the data set with its tensors on the device."""
-        splits = {name: getattr(self, name).to(device) for name in ("train", "val", "test")}
+        """Return the data set with its tensors on the device."""
+        train, val, test = (split.to(device) for split in self.splits.values())
         region = None if self.region is None else self.region.to(device)
-        return replace(self, **splits, region=region)
+        return replace(self, train=train, val=val, test=test, region=region)
 
 
-def _say(tensor: Tensor) -> str:
-    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
+def _check(what: str, tensor: Tensor, dtype: torch.dtype, shape: tuple[int, ...]) -> None:
+    if tensor.dtype != dtype or tensor.shape != shape:
+        form = f"{tensor.dtype} {tuple(tensor.shape)}"
+        raise ValueError(f"{what} are {form} and must be {dtype} {shape}")

@@ -1,60 +1,59 @@
-"""Decoded once: a set's arrays, kept as .npy files that are opened memory-mapped, and rebuilt when its files change.
+"""The cache of decoded sets: arrays as memory-mapped .npy files, remade when their files change.
 
-A set's folder in the cache is named by the set, the folder it comes from and a fingerprint of its files. It holds one
-.npy for each array and contents.json, with the fingerprint and every file's checksum. It is written beside its place,
-row by row, and takes its name as the last step: a run that is killed leaves nothing that a later one would read.
+A set's folder in the cache is named by the set, its folder, and a fingerprint of its files. It has
+one .npy per array, and contents.json with the fingerprint and every checksum. It is renamed to its
+place as the last step, so that a killed run leaves nothing that is read.
 """
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from tqdm import tqdm
 
 from medattn.paths import cache_folder
 
-_FORM = 1  # rises when other arrays are made of the same files
+_VERSION = 1  # rises when other arrays are made of the same files
 _CONTENTS = "contents.json"
+_ELSEWHERE = "MEDATTN_CACHE names another folder"
 
 Row = dict[str, np.ndarray]
 
 
-def decoded(name: str, root: Path, files: Sequence[Path], n: int, rows: Callable[[], Iterator[Row]]) -> Row:
-    """Give a set's arrays by name, from the cache or made now.
+def decoded(
+    name: str, root: Path, files: Sequence[Path], n: int, rows: Callable[[], Iterator[Row]]
+) -> Row:
+    """Return a set's arrays by name, from the cache or made now.
 
-    `files` are those the arrays are made of, within `root`; what they are called, how long they are and when they
-    changed is compared. `rows` makes the `n` rows, one image each: arrays by name, of the same shapes in every row.
-    Shape: (n, *shape of a row); memory-mapped, and changes to them stay in memory.
-    Raises OSError where the cache cannot be written, and what `rows` raises; then nothing is kept.
+    They are remade when names, lengths or times of `files`, within `root`, change. `rows` yields
+    `n` rows, one per image. Raises OSError if the cache cannot be written, and what `rows` raises.
+    Shape: (n, *shape in a row), memory-mapped; changes to the arrays stay in memory.
     """
-    fingerprint = _fingerprint(root, files)
+    stats = [(file.relative_to(root).as_posix(), file.stat()) for file in sorted(files)]
+    states = [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats]
+    fingerprint = _digest(json.dumps([_VERSION, *states]))
     series = f"{name}-{_digest(str(root.resolve()))[:8]}-"
     folder = cache_folder() / (series + fingerprint[:16])
     arrays = _open(folder, fingerprint)
     if arrays is None:
         _build(folder, fingerprint, n, rows)
         for other in folder.parent.iterdir():
-            if other.name.startswith(series) and other != folder:  # of the same files, before they changed
+            if other.name.startswith(series) and other != folder:  # made before the files changed
                 shutil.rmtree(other, ignore_errors=True)
         arrays = _open(folder, fingerprint)
     if arrays is None:
-        raise OSError(f"{folder} was written and cannot be read: is the disk sound? MEDATTN_CACHE names another folder")
+        raise OSError(f"{folder} was written and cannot be read: check the disk. {_ELSEWHERE}")
     return arrays
 
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _fingerprint(root: Path, files: Sequence[Path]) -> str:
-    states = [(file.relative_to(root).as_posix(), file.stat()) for file in sorted(files)]
-    return _digest(json.dumps([_FORM, *((name, state.st_size, state.st_mtime_ns) for name, state in states)]))
 
 
 def _checksum(file: Path) -> str:
@@ -63,61 +62,53 @@ def _checksum(file: Path) -> str:
 
 
 def _open(folder: Path, fingerprint: str) -> Row | None:
-    """Give the arrays, or None where there are none, or not the right ones, or damaged ones."""
+    """Return the arrays, or None if they are missing, damaged or made of other files."""
     try:
         contents = json.loads((folder / _CONTENTS).read_text())
-        checksums = contents["sha256"]
+        files = {folder / f"{key}.npy": value for key, value in contents["sha256"].items()}
         if contents["fingerprint"] != fingerprint:
             return None
-        if any(_checksum(folder / f"{key}.npy") != checksum for key, checksum in checksums.items()):
+        if any(_checksum(file) != checksum for file, checksum in files.items()):
             return None
-        # "c": copied on writing, so that torch has no read-only memory to warn of
-        return {key: np.load(folder / f"{key}.npy", mmap_mode="c", allow_pickle=False) for key in checksums}
+        # "c", copy on write: torch warns of read-only memory
+        return {file.stem: np.load(file, mmap_mode="c", allow_pickle=False) for file in files}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
 def _build(folder: Path, fingerprint: str, n: int, rows: Callable[[], Iterator[Row]]) -> None:
-    temporary = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        part = temporary / folder.name
-        part.mkdir()
-        checksums = {key: _checksum(part / f"{key}.npy") for key in _write(part, n, rows())}
-        (part / _CONTENTS).write_text(json.dumps({"fingerprint": fingerprint, "sha256": checksums}, indent=1) + "\n")
-        _put(part, folder, fingerprint)
+        hidden = f".{folder.name}."
+        with TemporaryDirectory("", hidden, folder.parent, ignore_cleanup_errors=True) as temporary:
+            part = Path(temporary) / folder.name
+            part.mkdir()
+            keys = _write(part, tqdm(rows(), f"decode {folder.name}", n, disable=None), n)
+            checksums = {key: _checksum(part / f"{key}.npy") for key in keys}
+            contents = {"fingerprint": fingerprint, "sha256": checksums}
+            (part / _CONTENTS).write_text(json.dumps(contents, indent=1) + "\n")
+            try:
+                part.rename(folder)
+            except OSError:  # it exists: another process was faster, or it is damaged
+                if _open(folder, fingerprint) is None:
+                    shutil.rmtree(folder, ignore_errors=True)
+                    part.rename(folder)
     except OSError as error:
-        raise OSError(
-            f"the decoded images cannot be kept in {folder.parent} ({error}): MEDATTN_CACHE names another folder"
-        ) from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
+        kept = f"the decoded images cannot be kept in {folder.parent} ({error})"
+        raise OSError(f"{kept}: {_ELSEWHERE}") from error
 
 
-def _put(part: Path, folder: Path, fingerprint: str) -> None:
-    try:
-        part.rename(folder)
-    except OSError:  # there is one already: another process was faster, or it is broken
-        if _open(folder, fingerprint) is None:
-            shutil.rmtree(folder, ignore_errors=True)
-            part.rename(folder)
-
-
-def _write(part: Path, n: int, rows: Iterator[Row]) -> list[str]:
-    """Write the rows one after the other, so that one lies in memory; give the arrays' names."""
-    files = {}
-    with ExitStack() as opened:
-        for row in tqdm(rows, desc=f"decode {part.name}", total=n, disable=None):
-            for key, array in row.items():
-                if key not in files:
-                    files[key] = opened.enter_context((part / f"{key}.npy").open("wb"))
-                    described = np.lib.format.dtype_to_descr(array.dtype)
-                    header = {"descr": described, "fortran_order": False, "shape": (n, *array.shape)}
-                    np.lib.format.write_array_header_1_0(files[key], header)
-                files[key].write(array.tobytes())
-        for file in files.values():
-            file.flush()
-            os.fsync(file.fileno())  # on disk before the folder has its name
-    return list(files)
+def _write(folder: Path, rows: Iterator[Row], n: int) -> list[str]:
+    """Write the rows one by one into memory-mapped files; return the names of the arrays."""
+    arrays: dict[str, np.memmap] = {}
+    for i, row in enumerate(rows):
+        for key, values in row.items():
+            if key not in arrays:
+                if shutil.disk_usage(folder).free < n * values.nbytes:  # a later write would crash
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                file, shape = folder / f"{key}.npy", (n, *values.shape)
+                arrays[key] = np.lib.format.open_memmap(file, "w+", values.dtype, shape)
+            arrays[key][i] = values
+    for array in arrays.values():
+        array.flush()  # on disk before the folder has its name
+    return list(arrays)

@@ -1,160 +1,146 @@
-"""Any folder of images: one folder for each class, or a table of labels, with splits of its own or divided by seed.
+"""Any folder of images: one folder per class, or a table of labels; split as it says, or by seed.
 
-Source: this project; what lies in the folder is the user's.
-Images are resized to a square as they are, by area interpolation: nothing is cut, a picture that is not square is
-squeezed. They are grey where every image of the folder is, whatever the files' form, else RGB.
+Source: this project; the images are the user's.
+Images are squeezed to a square by area interpolation, and nothing is cut. They are grey if every
+image of the folder is grey, else RGB.
 """
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from medattn.datasets.area import check_size, shrink
-from medattn.datasets.dataset import Dataset, Split
-from medattn.datasets.decoded import Row, decoded
-from medattn.datasets.divide import train_val, train_val_test
-from medattn.datasets.pictures import SUFFIXES, is_picture, read_pictures
-from medattn.datasets.problems import Problems
-from medattn.datasets.tables import one_label_each, read_table
+from medattn.datasets.area import shrink
+from medattn.datasets.dataset import SPLITS, Dataset, Split, check_size
+from medattn.datasets.decoded import Row
+from medattn.datasets.entry import DATASETS
+from medattn.datasets.files import HINT, SUFFIXES, Folder, is_picture
+from medattn.datasets.splits import train_val, train_val_test
 from medattn.paths import data_folder
 
-SPLITS = ("train", "val", "test")
-SPLIT_LIKE = {*SPLITS, "training", "valid", "validation", "testing"}  # in whatever case
-TABLE = "labels.csv"
-LAYOUT = f"""A folder of images ({", ".join(suffix[1:] for suffix in SUFFIXES)}) has one of three forms:
-  CLASS/image.png, a folder for each class
-  train/CLASS/image.png, test/CLASS/image.png and, if you like, val/CLASS/image.png
-  {TABLE} with the columns image (path within the folder), label and, if you like, split (train, val or test)"""
-
-
-@dataclass(frozen=True)
-class _Listed:
-    """What the folder says of its images, by path within it; a split is "" where it says none."""
-
-    files: dict[str, Path]
-    labels: dict[str, str]
-    splits: dict[str, str]
+_TABLE = "labels.csv"
+_SPLIT_LIKE = {*SPLITS, "training", "valid", "validation", "testing"}  # in lower case
+_LAYOUT = f"""A folder of images ({", ".join(SUFFIXES)}) has one of three forms:
+  CLASS/image.png, one folder per class
+  train/CLASS/image.png, test/CLASS/image.png and, optionally, val/CLASS/image.png
+  {_TABLE} with the columns image (path within the folder), label and, optionally,
+    split (train, val or test)"""
 
 
 def load_folder(path: str | Path, size: int, seed: int = 0) -> Dataset:
     """Load any folder of images; a relative path starts at the data folder.
 
-    Classes are sorted by name, or by value where all are numbers. Without splits of its own `seed` divides the images:
-    64 % train, 16 % validate, 20 % test; without "val" it holds out a fifth of "train". Raises FileNotFoundError where
-    there is no such folder, ValueError with all that is wrong with its files at once.
+    Classes are sorted by name, or by value if all are numbers. Images without splits are divided by
+    `seed`: 64 % train, 16 % validate, 20 % test. Without "val" a fifth of "train" is held out.
     """
-    folder = data_folder() / Path(path).expanduser()
-    if not str(path).strip() or not folder.is_dir():
-        raise FileNotFoundError(
-            f"there is no folder {folder}: give folder: and the path of one, whole or from the data folder "
-            f"{data_folder()} (MEDATTN_DATA names another). {LAYOUT}\n'phantoms' and 'digits' need no folder."
-        )
-    return read_folder(folder, f"folder:{path}", size, seed)
+    root = data_folder() / Path(path).expanduser()
+    if not str(path).strip() or not root.is_dir():
+        start = f"folder: takes a whole path, or one from the data folder {data_folder()}"
+        raise FileNotFoundError(f"there is no folder {root}: {start}. {_LAYOUT}\n{HINT}")
+    return _load(Folder(root, _LAYOUT), f"folder:{path}", size, seed, ())
 
 
-def read_folder(
-    folder: Path, name: str, size: int, seed: int = 0, known: tuple[str, ...] = (), layout: str = LAYOUT
-) -> Dataset:
-    """Read and check an existing folder; see `load_folder`. Where classes are `known`, it has these and no others."""
+def load_entry(name: str, size: int, seed: int = 0) -> Dataset:
+    """Load a set of the catalog as `load_folder` does; it has the classes that its entry names."""
+    entry = DATASETS[name]
+    classes = tuple(entry.classes) if isinstance(entry.classes, list) else ()
+    only = f"The classes are {', '.join(classes)}. " if classes else ""
+    return _load(replace(entry, layout=only + _LAYOUT).require(), name, size, seed, classes)
+
+
+def _load(folder: Folder, name: str, size: int, seed: int, classes: tuple[str, ...]) -> Dataset:
     check_size(size)
-    problems = Problems(folder, layout)
-    files = _pictures(folder)
-    listed = _from_table(files, problems) if (folder / TABLE).is_file() else _from_folders(files, problems)
-    if known:
-        _check_classes(listed.labels, known, problems)
-    images = _decode(files, size, problems)
-    problems.raise_any()
+    files = _pictures(folder.path)
+    has_table = (folder.path / _TABLE).is_file()
+    labels, splits = (_from_table if has_table else _from_folders)(files, folder)
+    if classes:
+        known = (*classes, "")  # empty labels are noted elsewhere
+        unknown = [f"{image} {label!r}" for image, label in labels.items() if label not in known]
+        folder.note(f"images of a class that is none of {', '.join(classes)}", *unknown)
+        folder.note("classes without images", *(c for c in classes if c not in labels.values()))
 
-    classes = known or _sorted(set(listed.labels.values()))
-    labels = torch.tensor([classes.index(listed.labels[image]) for image in files])
-    parts = _divide(labels, [listed.splits[image] for image in files], classes, seed, folder)
-    every = Split(images, labels, names=tuple(files))
-    return Dataset(name, size, classes, *(every.take(part) for part in parts))
+    def make_row(_: Path, image: np.ndarray) -> Row:
+        small = shrink(image, size)
+        return {"images": np.moveaxis(small, 2, 0), "grey": (small == small[..., :1]).all()}
+
+    arrays = folder.decode(f"folder-{size}", files.values(), make_row)
+    folder.raise_problems()
+
+    images = torch.from_numpy(arrays["images"])
+    if not classes:
+        found = set(labels.values())
+        by_value = all(name.isdecimal() for name in found)
+        classes = tuple(sorted(found, key=lambda name: (int(name) if by_value else 0, name)))
+    numbers = torch.tensor([classes.index(labels[image]) for image in files])
+    parts = _divide(numbers, [splits[image] for image in files], classes, seed, folder)
+    whole = Split(images[:, :1] if arrays["grey"].all() else images, numbers, names=tuple(files))
+    train, val, test = (whole.take(part) for part in parts)
+    return Dataset(name, size, classes, train, val, test)
 
 
-def _pictures(folder: Path) -> dict[str, Path]:
-    """Give all images in the folder and below, sorted by their path; links are followed, hidden ones left out."""
-    found = []
-    for place, folders, files in os.walk(folder, followlinks=True):
+def _pictures(root: Path) -> dict[str, Path]:
+    """Return the images in and below a folder, sorted by path; links are followed."""
+    files = []
+    for parent, folders, names in os.walk(root, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [file for file in (Path(place) / name for name in files) if is_picture(file)]
-    return {file.relative_to(folder).as_posix(): file for file in sorted(found)}
+        files += [file for file in (Path(parent) / name for name in names) if is_picture(file)]
+    return {file.relative_to(root).as_posix(): file for file in sorted(files)}
 
 
-def _from_table(files: dict[str, Path], problems: Problems) -> _Listed:
-    try:
-        rows = read_table(problems.folder / TABLE, "image", "label")
-    except ValueError as error:
-        problems.add("tables that cannot be used", str(error))
-        return _Listed(files, {}, {})
-    images = [row["image"].replace("\\", "/").removeprefix("./") for row in rows]
-    splits = {image: row["split"] for image, row in zip(images, rows, strict=True) if "split" in row}
+def _from_table(files: dict[str, Path], folder: Folder) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the labels and the splits ("" for none) that the table gives to the images."""
+    rows = folder.read_table(folder.path / _TABLE, ("image", "label"))
+    if folder.problems:
+        return {}, {}
+    by_image = [(row["image"].replace("\\", "/").removeprefix("./"), row) for row in rows]
+    splits = {image: row["split"] for image, row in by_image if "split" in row}
     wrong = [f"{image} {split!r}" for image, split in splits.items() if split not in SPLITS]
-    problems.add(f"splits that are none of {', '.join(SPLITS)}", *wrong)
-    labels = [(image, row["label"]) for image, row in zip(images, rows, strict=True)]
-    problems.add("empty labels", *(image for image, label in labels if not label))
-    return _Listed(files, one_label_each(labels, files, problems), dict.fromkeys(images, "") | splits)
+    folder.note(f"splits that are none of {', '.join(SPLITS)}", *wrong)
+    labels = [(image, row["label"]) for image, row in by_image]
+    folder.note("empty labels", *(image for image, label in labels if not label))
+    return folder.match_labels(labels, files), dict.fromkeys(files, "") | splits
 
 
-def _from_folders(files: dict[str, Path], problems: Problems) -> _Listed:
-    split = all((problems.folder / name).is_dir() for name in ("train", "test"))
-    nested = dict.fromkeys(image.split("/")[0] for image in files if image.count("/") > 1)
-    if not split:  # a class may be called train, but has no folders in it
-        problems.add("folders of a split, of which train and test must be there", *(n for n in nested if n in SPLITS))
-    likely = [n for n in nested if n not in SPLITS and n.lower() in SPLIT_LIKE]
-    if split or len(likely) > 1:  # one may be a class with folders
-        problems.add(f"folders that look like splits, which are called {', '.join(SPLITS)}", *likely)
+def _from_folders(files: dict[str, Path], folder: Folder) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the labels and the splits ("" for none) that the images' folders give to them."""
+    has_splits = all((folder.path / name).is_dir() for name in ("train", "test"))
+    nested = list(dict.fromkeys(image.split("/")[0] for image in files if image.count("/") > 1))
+    if not has_splits:  # a class may be called train, but then it has no folders
+        kind = "folders of a split, of which train and test must be there"
+        folder.note(kind, *(name for name in nested if name in SPLITS))
+    likely = [name for name in nested if name not in SPLITS and name.lower() in _SPLIT_LIKE]
+    if has_splits or len(likely) > 1:  # a single one may be a class with folders
+        kind = f"folders that look like splits, which are called {', '.join(SPLITS)}"
+        folder.note(kind, *likely)
     labels, splits = {}, {}
     for image in files:
-        *above, label = image.split("/")[: 1 + split]
-        if image.count("/") > split and all(name in SPLITS for name in above):
+        *above, label = image.split("/")[: 1 + has_splits]
+        if image.count("/") > has_splits and all(name in SPLITS for name in above):
             labels[image], splits[image] = label, "".join(above)
-    problems.add("images without a label, outside the class folders", *sorted(files.keys() - labels.keys()))
-    return _Listed(files, labels, splits)
+    strays = sorted(files.keys() - labels.keys())
+    folder.note("images without a label, outside the class folders", *strays)
+    return labels, splits
 
 
-def _check_classes(labels: dict[str, str], known: tuple[str, ...], problems: Problems) -> None:
-    wrong = [f"{image} {label!r}" for image, label in labels.items() if label and label not in known]
-    problems.add(f"images of a class that is none of {', '.join(known)}", *wrong)
-    problems.add("classes without images", *(label for label in known if label not in labels.values()))
-
-
-def _decode(files: dict[str, Path], size: int, problems: Problems) -> Tensor:
-    """Give the images, from the cache. Shape: (N, 1, size, size) where all are grey, else (N, 3, size, size), uint8."""
-    if not files:
-        problems.add("folders without images", problems.folder.name)
-        problems.raise_any()
-
-    def rows() -> Iterator[Row]:
-        for _, image in read_pictures(files.values(), "RGB", problems):
-            small = shrink(image, size)
-            yield {"images": np.moveaxis(small, 2, 0), "grey": (small == small[..., :1]).all()}
-
-    arrays = decoded(f"folder-{size}", problems.folder, list(files.values()), len(files), rows)
-    images = torch.from_numpy(arrays["images"])
-    return images[:, :1] if arrays["grey"].all() else images
-
-
-def _sorted(names: set[str]) -> tuple[str, ...]:
-    return tuple(sorted(names, key=(lambda name: (int(name), name)) if all(map(str.isdecimal, names)) else None))
-
-
-def _divide(labels: Tensor, splits: list[str], classes: tuple[str, ...], seed: int, folder: Path) -> list[Tensor]:
+def _divide(
+    labels: Tensor, splits: list[str], classes: tuple[str, ...], seed: int, folder: Folder
+) -> tuple[Tensor, ...]:
+    """Return the positions of the images to train, validate and test on."""
     if len(classes) < 2:
-        raise ValueError(f"{folder} has one class, {classes[0]!r}; two or more are needed. {LAYOUT}")
+        one = f"{folder.path} has one class, {classes[0]!r}; two or more are needed"
+        raise ValueError(f"{one}. {folder.layout}")
     if not any(splits):
-        return list(train_val_test(labels, classes, seed))
-    parts = {split: torch.tensor([i for i, own in enumerate(splits) if own == split]).long() for split in SPLITS}
-    absent = [name for i, name in enumerate(classes) if not (labels[parts["train"]] == i).any()]
-    if absent or not len(parts["test"]):
+        return train_val_test(labels, classes, seed)
+    positions = [[i for i, split in enumerate(splits) if split == name] for name in SPLITS]
+    train, val, test = (torch.tensor(part).long() for part in positions)
+    absent = [name for i, name in enumerate(classes) if not (labels[train] == i).any()]
+    if absent or not len(test):
         lack = f"training images of {', '.join(absent)}" if absent else "test images"
-        raise ValueError(f"{folder} has no {lack}. {LAYOUT}")
-    if not len(parts["val"]):
-        train, val = train_val(labels[parts["train"]], classes, seed)
-        parts["train"], parts["val"] = parts["train"][train], parts["train"][val]
-    return list(parts.values())
+        raise ValueError(f"{folder.path} has no {lack}. {folder.layout}")
+    if not len(val):
+        kept, held_out = train_val(labels[train], classes, seed)
+        train, val = train[kept], train[held_out]
+    return train, val, test

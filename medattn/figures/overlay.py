@@ -1,129 +1,112 @@
-"""Maps over an image, light enough to be drawn anew while a slider moves: one axes for all panels.
+"""Maps over an image, on one axes for all panels: light enough to be drawn while a slider moves."""
 
-Papers: PPCR, Figs. 1 and 3, for the maps beside each other; global spatial attention, Figs. 4 to 6, for one map with
-the region that matters.
-"""
-
-from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 from torch import Tensor
 
-from medattn.figures.parts import MAP_COLOURS, PALETTE, WIDTH, edges
+from medattn.figures.images import Limits, Maps, outline, value_range
+from medattn.figures.style import MAP_COLOURS, PALETTE, WIDTH, styled
 
 SIDE = 1.85  # inches, of a panel at most
-MARGIN, ABOVE, BELOW, BAR = 0.1, 0.3, 0.3, 0.75  # inches between panels, for titles, ranges and the colour bar
+MARGIN, ABOVE, BELOW, BAR = 0.1, 0.3, 0.3, 0.75  # inches: between panels, titles, ranges, bar
+
+Outlines = list[tuple[ArrayLike | None, Any]]  # masks and their colours
+Panel = tuple[np.ndarray, str, Limits | None, Outlines]  # pixels, title, range below
 
 
 def maps_on_image(
     image: Tensor,
-    maps: Mapping[str, Tensor],
+    maps: Maps,
     mask: Tensor | None = None,
     strength: float = 1.0,
     shared: bool = True,
     label: str = "attention weight",
 ) -> Figure:
-    """Draw an image (C, H, W) and, beside it, maps (H, W) by name over it; the outline is the mask (H, W).
+    """Draw an image (C, H, W) and, beside it, maps (H, W) by name over it, with a mask's outline.
 
-    `strength` is how much of the map covers the image, 0 to 1. The maps have one colour scale where it is `shared`, or
-    else each its own, from its smallest to its largest value. Those two stand under each map either way.
+    `strength` is how much of a map covers the image, from 0 to 1. The maps have one colour scale
+    if it is `shared`, and each its own otherwise. Each map's range stands under it.
     """
-    values = {name: np.asarray(each, dtype=float) for name, each in maps.items()}
-    ends = {name: (each.min(), each.max()) for name, each in values.items()}
-    scale = (min(low for low, _ in ends.values()), max(high for _, high in ends.values())) if ends else (0.0, 1.0)
-    axes, side = _row(1 + len(values), image.shape[1:], bar=bool(values) and shared)
-    _panel(axes, 0, side, _pixels(image), "image", "", [(mask, "white")])
-    for k, (name, each) in enumerate(values.items(), start=1):
-        colours = _coloured(each, scale if shared else ends[name], MAP_COLOURS)
-        _panel(axes, k, side, _blend(_pixels(image), colours, strength), name, _range(ends[name]), [(mask, "white")])
-    if values and shared:
-        _bar(axes, 1 + len(values), side, scale, label)
-    return axes.figure
+    limits = value_range(maps.values()) if maps and shared else None
+    pixels = _rgb(image)
+    panels: list[Panel] = [(pixels, "image", None, [(mask, "white")])]
+    for name, values in maps.items():
+        own = value_range([values])
+        blend = (1 - strength) * pixels + strength * _coloured(values, limits or own)
+        panels.append((blend, name, own, [(mask, "white")]))
+    return _row(panels, limits, label)
 
 
 def map_region(
-    values: Tensor, image: Tensor, threshold: float, region: Tensor | None = None, label: str = "the map"
+    values: Tensor, image: Tensor, threshold: float, region: Tensor | None, label: str = "the map"
 ) -> Figure:
-    """Draw a map (H, W), the image (C, H, W) under it, and what of the image is left where the map is large.
+    """Draw an image (C, H, W), a map (H, W), and the image where the map is `threshold` or more.
 
-    Left is where the map is `threshold` or more: outlined in orange, the rest darkened. White is the outline of the
-    `region` (H, W) that matters.
+    The orange outline is that part, and the white one is the `region` (H, W) that matters.
     """
-    array = np.asarray(values, dtype=float)
-    ends = (array.min(), array.max())
-    above = array >= threshold
-    axes, side = _row(3, array.shape, bar=True)
-    truth = (region, "white")
-    _panel(axes, 0, side, _pixels(image), "mean image", "", [truth])
-    _panel(axes, 1, side, _coloured(array, ends, MAP_COLOURS), label, _range(ends), [truth])
-    dark = _pixels(image) * np.where(above, 1.0, 0.25)[..., None]
-    _panel(axes, 2, side, dark, f"where it is ≥ {apart(threshold, array)}", "", [(above, PALETTE[1]), truth])
-    _bar(axes, 3, side, ends, "weight")
-    return axes.figure
+    limits, pixels, white = value_range([values]), _rgb(image), (region, "white")
+    above = np.asarray(values, dtype=float) >= threshold
+    darkened = pixels * np.where(above, 1.0, 0.25)[..., None]
+    title = f"where it is ≥ {format_value(threshold, values)}"
+    panels: list[Panel] = [
+        (pixels, "mean image", None, [white]),
+        (_coloured(values, limits), label, limits, [white]),
+        (darkened, title, None, [(above, PALETTE[1]), white]),
+    ]
+    return _row(panels, limits, "weight")
 
 
-def _row(n: int, shape: tuple[int, int], bar: bool) -> tuple[Axes, tuple[float, float]]:
-    """Make the axes of `n` panels for images of `shape` (H, W), and give the panels' (width, height) in inches."""
-    longer = min(SIDE, (WIDTH - bar * BAR) / n - MARGIN)
+@styled()
+def _row(panels: list[Panel], limits: Limits | None, label: str) -> Figure:
+    """Draw panels side by side, and a colour bar if there are `limits` for one."""
+    shape, bar = panels[0][0].shape[:2], BAR if limits else 0
+    longer = min(SIDE, (WIDTH - bar) / len(panels) - MARGIN)
     height, width = (longer * length / max(shape) for length in shape)
-    size = n * (width + MARGIN) + bar * BAR, height + ABOVE + BELOW
-    axes = Figure(figsize=size).add_axes((0, 0, 1, 1))
-    axes.set_axis_off()
-    axes.set(xlim=(0, size[0]), ylim=(height + BELOW, -ABOVE), autoscale_on=False)  # inches, down from the panels' top
-    return axes, (width, height)
+    size = len(panels) * (width + MARGIN) + bar, height + ABOVE + BELOW
+    figure = Figure(figsize=size)
+    ax = figure.add_axes((0, 0, 1, 1))
+    ax.set_axis_off()  # its units are inches, downwards from the top of the panels
+    ax.set(xlim=(0, size[0]), ylim=(height + BELOW, -ABOVE), autoscale_on=False)
+    left = MARGIN / 2
+    for pixels, title, ends, outlines in panels:
+        extent = (left, left + width, height, 0)
+        ax.imshow(pixels, extent=extent, aspect="auto", interpolation="nearest")
+        for mask, colour in outlines:
+            outline(ax, mask, colour, (left, 0, width, height))
+        middle = left + width / 2
+        below = " to ".join(format_value(end, ends) for end in ends) if ends else ""
+        ax.text(middle, -0.08, title, ha="center", va="bottom", fontsize=11)
+        ax.text(middle, height + 0.06, below, ha="center", va="top", fontsize=9)
+        left += width + MARGIN
+    if limits:
+        left += MARGIN / 2
+        ramp, extent = np.linspace(1, 0, 64)[:, None], (left, left + 0.12, height, 0)
+        ax.imshow(ramp, extent=extent, aspect="auto")
+        ax.text(left + 0.17, 0, format_value(limits[1], limits), va="top", fontsize=9)
+        ax.text(left + 0.17, height, format_value(limits[0], limits), va="bottom", fontsize=9)
+        if height > 1.3:  # inches, enough for a label between the two ends
+            ax.text(left + 0.2, height / 2, label, rotation=90, va="center", fontsize=9)
+        else:
+            ax.text(left, -0.03, label.replace(" ", "\n"), va="bottom", fontsize=8)
+    return figure
 
 
-def _panel(
-    axes: Axes, k: int, side: tuple[float, float], pixels: np.ndarray, title: str, below: str, outlines: list
-) -> None:
-    width, height = side
-    left = k * (width + MARGIN) + MARGIN / 2
-    axes.imshow(pixels, extent=(left, left + width, height, 0), aspect="auto", interpolation="nearest")
-    for mask, colour in outlines:
-        if mask is not None:
-            x, y = (edges(mask) * side).T
-            axes.plot(left + x, y, color="black", linewidth=2.4, scalex=False, scaley=False)
-            axes.plot(left + x, y, color=colour, linewidth=1.2, scalex=False, scaley=False)
-    axes.text(left + width / 2, -0.08, title, ha="center", va="bottom", fontsize=11)
-    axes.text(left + width / 2, height + 0.06, below, ha="center", va="top", fontsize=9)
+def _rgb(image: Tensor) -> np.ndarray:
+    """Return an image (C, H, W), grey or colour, as (H, W, 3) in 0..1."""
+    return np.asarray(image.expand(3, -1, -1).movedim(0, 2), dtype=float) / 255
 
 
-def _bar(axes: Axes, n: int, side: tuple[float, float], ends: tuple[float, float], label: str) -> None:
-    width, height = side
-    left = n * (width + MARGIN) + MARGIN
-    axes.imshow(np.linspace(1, 0, 64)[:, None], cmap=MAP_COLOURS, extent=(left, left + 0.12, height, 0), aspect="auto")
-    for value, at, va in ((ends[1], 0, "top"), (ends[0], height, "bottom")):
-        axes.text(left + 0.17, at, apart(value, ends), va=va, fontsize=9)
-    if height > 1.3:  # inches, enough for a label between the two ends
-        axes.text(left + 0.2, height / 2, label, rotation=90, va="center", fontsize=9)
-    else:
-        axes.text(left, -0.03, label.replace(" ", "\n"), va="bottom", fontsize=8)
+def _coloured(values: ArrayLike, limits: Limits) -> np.ndarray:
+    return mpl.colormaps[MAP_COLOURS](Normalize(*limits)(np.asarray(values)))[..., :3]
 
 
-def _pixels(image: Tensor) -> np.ndarray:
-    pixels = np.moveaxis(np.asarray(image, dtype=float), 0, 2) / 255  # (H, W, C)
-    return np.broadcast_to(pixels, (*pixels.shape[:2], 3))
-
-
-def _coloured(values: np.ndarray, ends: tuple[float, float], colours: str) -> np.ndarray:
-    low, high = ends
-    return mpl.colormaps[colours]((values - low) / max(high - low, 1e-12))[..., :3]
-
-
-def _blend(below: np.ndarray, above: np.ndarray, strength: float) -> np.ndarray:
-    return (1 - strength) * below + strength * above
-
-
-def _range(ends: tuple[float, float]) -> str:
-    return " to ".join(apart(end, ends) for end in ends)
-
-
-def apart(value: float, values: Tensor | np.ndarray | Sequence[float]) -> str:
-    """Write a value with the digits that tell it from others of a map: 0.9986 where all lie between 0.998 and 1."""
-    values = np.asarray(values, dtype=float)
-    spread = values.max() - values.min()
+def format_value(value: float, values: ArrayLike) -> str:
+    """Write a value with the digits that tell it from others: 0.9986 of 0.998 to 1."""
+    spread = np.ptp(np.asarray(values, dtype=float))
     digits = int(np.clip(1 - np.floor(np.log10(spread)), 2, 6)) if spread > 0 else 2
     return f"{value:.{digits}f}"

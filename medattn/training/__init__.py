@@ -1,30 +1,9 @@
-"""From a recipe to a trained network: `fit(Recipe(...))`."""
+"""From a recipe to a trained network: `fit(Recipe(...))`.
 
-from medattn.training.classical import CLASSICAL, fit_classical
-from medattn.training.fit import DivergedError, best_device, fit, predict
-from medattn.training.listing import list_runs
-from medattn.training.protocol import AsPrinted, as_printed
-from medattn.training.recipe import GLOBAL_ATTENTION, GLOBAL_GRID, L1_GRID, Recipe
-from medattn.training.runs import Run
-from medattn.training.sweep import sweep
-from medattn.training.tables import TABLES, table_recipes
+The names of `__init__.pyi` are imported when they are first used: `medattn.training.checks` needs
+no torch.
+"""
 
-__all__ = [
-    "CLASSICAL",
-    "GLOBAL_ATTENTION",
-    "GLOBAL_GRID",
-    "L1_GRID",
-    "TABLES",
-    "AsPrinted",
-    "DivergedError",
-    "Recipe",
-    "Run",
-    "as_printed",
-    "best_device",
-    "fit",
-    "fit_classical",
-    "list_runs",
-    "predict",
-    "sweep",
-    "table_recipes",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

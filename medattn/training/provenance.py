@@ -1,4 +1,4 @@
-"""Where a run was made: device, versions, and the commit of the code."""
+"""Where a run was made: the device, the versions, and the commit of the code."""
 
 import platform
 import subprocess
@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
-CHANGED = "+changes"  # behind a commit: the code was not the commit's
+CHANGED = "+changes"  # after a commit: the code differed from the commit
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def provenance(device: torch.device) -> dict[str, Any]:
-    """Say where a run was made: device, versions, and the commit of the code (`code`)."""
+    """Return the device, its threads, the versions of torch and Python, and the commit."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
     return {
         "device": f"{device.type}: {name}",
@@ -26,22 +26,23 @@ def provenance(device: torch.device) -> dict[str, Any]:
 
 @cache
 def code() -> str | None:
-    """Give the commit of this package's code, marked if it was changed, as it was when this process first asked.
+    """Return the commit of this package's code, with "+changes" if the code differs from it.
 
-    The process goes on with what it has loaded, whatever is edited or committed meanwhile. None where the package is
-    no part of a repository, or of somebody else's.
+    The answer is that of the first call, because a process keeps the code that it has loaded. None
+    if the package is in no repository, or in another project's.
     """
 
-    def git(*words: str) -> str:
+    def git(*arguments: str) -> str:
+        command = ["git", *arguments]
         try:
-            answer = subprocess.run(["git", *words], cwd=PACKAGE.parent, capture_output=True, text=True, check=False)
-        except OSError:  # there is no git
+            done = subprocess.run(command, cwd=PACKAGE.parent, capture_output=True, text=True)
+        except OSError:  # git is not installed
             return ""
-        return answer.stdout.strip() if answer.returncode == 0 else ""
+        return done.stdout.strip() if done.returncode == 0 else ""
 
     tracked = git("ls-files", "--", f"{PACKAGE.name}/__init__.py")
     commit = git("rev-parse", "--short=12", "HEAD") if tracked else ""
-    changed = bool(git("status", "--porcelain", "--untracked-files=no", "--", PACKAGE.name))
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", PACKAGE.name)
     return commit + (CHANGED if changed else "") if commit else None
 
 
@@ -50,4 +51,5 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor() or platform.machine()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(models, "")

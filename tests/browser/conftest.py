@@ -1,6 +1,7 @@
-"""JupyterLab on this machine and Debian's Chromium, once for all tests; the checkout is read, and out/browser written.
+"""JupyterLab on this machine and a Chromium, started once for all tests.
 
-Every folder of JupyterLab's, the notebooks too, is a temporary one. Skipped where there is no Chromium.
+All folders of JupyterLab are temporary, those of the notebooks too. The checkout is only read, and
+screenshots go to out/browser. The tests are skipped where there is no Chromium.
 """
 
 import json
@@ -25,18 +26,31 @@ except ModuleNotFoundError:
 
 ROOT = Path(__file__).resolve().parents[2]
 SCREENSHOTS = ROOT / "out" / "browser"
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 QUIET = [  # no call home, and what a container needs
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *(
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+    ),
     *("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
 ]
 SETTINGS = {
-    "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},  # covers the page
-    "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none"},  # every cell is in the page
+    "@jupyterlab/apputils-extension/notification": {
+        "fetchNews": "false",
+        "checkForUpdates": False,
+    },  # covers the page
+    "@jupyterlab/notebook-extension/tracker": {
+        "windowingMode": "none"
+    },  # every cell is in the page
 }
 HARMLESS = {  # console errors that say nothing about the notebook, and why
     "favicon": "the browser asks for an icon that the server does not have",
-    "the server responded with a status of 404": "JupyterLab asks whether a workspace, or settings, exist",
+    "the server responded with a status of 404": "JupyterLab asks whether settings exist",
 }
 SECONDS = 240  # of a busy machine, at most, until a notebook has run; quiet ones need a tenth
 
@@ -67,15 +81,34 @@ def lab(folder, browser):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(values))
     (folder / "notebooks").mkdir()
-    own = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime"}
-    own |= {"JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces", "IPYTHONDIR": "ipython"}
+    own = {
+        "JUPYTER_CONFIG_DIR": "config",
+        "JUPYTER_DATA_DIR": "data",
+        "JUPYTER_RUNTIME_DIR": "runtime",
+    }
+    own |= {
+        "JUPYTERLAB_SETTINGS_DIR": "settings",
+        "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+        "IPYTHONDIR": "ipython",
+    }
     own |= {"MEDATTN_RUNS": "runs", "MEDATTN_DATA": "cache", "MEDATTN_CACHE": "cache"}
     environment = os.environ | {name: str(folder / path) for name, path in own.items()}
-    environment |= {"OMP_NUM_THREADS": "1", "PYTHONOPTIMIZE": "1"}  # a training this short fulfils no assert
+    environment |= {
+        "OMP_NUM_THREADS": "1",
+        "PYTHONOPTIMIZE": "1",
+    }  # a training this short fulfils no assert
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port, token = free.getsockname()[1], secrets.token_hex(16)
-    words = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"]
+    words = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--no-browser",
+        "--allow-root",
+        "--ip=127.0.0.1",
+        f"--port={port}",
+    ]
     words += ["--ServerApp.port_retries=0", f"--IdentityProvider.token={token}"]
     words += [f"--ServerApp.root_dir={folder / 'notebooks'}", "--LabApp.extension_manager=readonly"]
     with (folder / "log").open("w") as log:
@@ -115,7 +148,7 @@ class Notebook:
         self.menu("Run", "Run All Cells")
 
     def wait(self) -> None:
-        """Wait until the kernel has nothing to do; the status attribute says so too early, the text does not."""
+        """Wait until the kernel is idle: the text tells, and the status attribute is too early."""
         sync_api.expect(self.page.get_by_text("| Idle")).to_be_visible(timeout=1000 * SECONDS)
         sync_api.expect(self.page.get_by_text("[*]:")).to_have_count(0, timeout=1000 * SECONDS)
 
@@ -126,7 +159,11 @@ class Notebook:
 
     def cell_with(self, text: str):
         """Give the code cell with this in its source."""
-        return self.page.locator(".jp-CodeCell").filter(has=self.page.locator(".jp-Editor", has_text=text)).first
+        return (
+            self.page.locator(".jp-CodeCell")
+            .filter(has=self.page.locator(".jp-Editor", has_text=text))
+            .first
+        )
 
     def screenshot(self, name: str, of=None) -> None:
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
@@ -135,7 +172,7 @@ class Notebook:
 
 @pytest.fixture
 def opened(browser, lab, folder):
-    """Open a notebook, given as cells or content; when the test ends, its page has had no error on the console."""
+    """Open a notebook, given as cells or content; its page may log no error to the console."""
     address, token = lab
 
     @contextmanager
@@ -144,11 +181,16 @@ def opened(browser, lab, folder):
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.set_default_timeout(1000 * SECONDS)
         said = []
-        page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+        page.on(
+            "console",
+            lambda message: said.append(message.text) if message.type == "error" else None,
+        )
         page.on("pageerror", lambda error: said.append(str(error)))
         try:
             page.goto(f"{address}/lab/tree/{name}.ipynb?token={token}&reset")
-            sync_api.expect(page.get_by_text("Python 3 (ipykernel) | Idle")).to_be_visible(timeout=1000 * SECONDS)
+            sync_api.expect(page.get_by_text("Python 3 (ipykernel) | Idle")).to_be_visible(
+                timeout=1000 * SECONDS
+            )
             yield Notebook(page)
             wrong = [text for text in said if not any(harmless in text for harmless in HARMLESS)]
             assert not wrong, "\n".join(wrong)

@@ -1,0 +1,15 @@
+from .catalog import DATASETS as DATASETS
+from .catalog import OWN as OWN
+from .catalog import catalog as catalog
+from .catalog import download as download
+from .catalog import images_with_lesions as images_with_lesions
+from .catalog import is_known as is_known
+from .catalog import load_dataset as load_dataset
+from .catalog import relevant_region as relevant_region
+from .dataset import Dataset as Dataset
+from .dataset import Split as Split
+from .idrid.potential import potential_attention as potential_attention
+from .idrid.segmentation import Segmented as Segmented
+from .idrid.segmentation import idrid_segmentation as idrid_segmentation
+from .splits import resplit as resplit
+from .splits import shuffle_labels as shuffle_labels

@@ -1,0 +1,1 @@
+"""IDRiD, the Indian Diabetic Retinopathy Image Dataset: grades, lesions, the relevant region."""
