@@ -97,8 +97,8 @@ def data(args: Namespace) -> int:
     sources = table["citation"].mask(table["here"] == "yours", "yours: " + table["get"])
     for name, source in zip(table["name"], sources, strict=True):
         print(f"  {name}: {source}")
-    print(f"\nData folder: {paths.data_folder()}")
-    print("To download a set: medattn data --download NAME [--size 224]")
+    download = "To download a set: medattn data --download NAME [--size 224]"
+    print(f"\nData folder: {paths.data_folder()}\n{download}")
     return 0
 
 
@@ -131,9 +131,8 @@ def sweep(args: Namespace) -> int:
     if args.dry:
         _print_runs(training.list_runs(recipes=recipes))
         return 0
-    say = partial(print, flush=True)
-    done = training.sweep(recipes, args.workers, args.threads, args.scheduler, say=say)
-    _print_runs(done)
+    how = args.workers, args.threads, args.scheduler
+    _print_runs(done := training.sweep(recipes, *how, say=partial(print, flush=True)))
     return 0 if (done["state"] == "finished").all() else 1
 
 
@@ -237,8 +236,7 @@ def _parser() -> argparse.ArgumentParser:
     option = add(train, "train one recipe, or resume it")
     option("recipe", type=Path, metavar="RECIPE.yaml")
     option = add(sweep, "train a table of a paper on every core, or on a cluster")
-    tables = "table1 ... table6, global-table2, global-fig7; without: list them"
-    option("table", nargs="?", help=tables)
+    option("table", nargs="?", help="such as table2 or global-table2; without: list them all")
     listed = {"type": lambda text: [part.strip() for part in text.split(",")], "metavar": "A,B"}
     for name, of in (("datasets", "instead of"), ("networks", "instead of"), ("methods", "of")):
         option(f"--{name}", **listed, help=f"these {name}, {of} the table's")

@@ -34,3 +34,4 @@ from .recording import record_images as record_images
 from .rivals import ExternalAttention as ExternalAttention
 from .rivals import NonLocal as NonLocal
 from .rivals import SpatialPyramidAttention as SpatialPyramidAttention
+from .step import step_groups as step_groups

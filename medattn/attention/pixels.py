@@ -115,12 +115,12 @@ class PixelRepresentation(nn.Module):
             gram[(*target, *target)] += of_pixels[(*source, *source)]
         return gram.view(n_pixels, n_pixels)
 
-    def energy(self, kernel: int) -> float:
-        """Return the squared Frobenius norm of the neighbourhoods A (k k NC, HW)."""
-        squares = self.values.new_zeros(self.size, dtype=torch.float64)
+    def energy(self, kernel: int, power: int = 2) -> float:
+        """Return the sum of |a|^power over the neighbourhoods A (k k NC, HW)."""
+        sums = self.values.new_zeros(self.size, dtype=torch.float64)
         for _, part in self.rows(torch.float32):
-            squares += part.double().square().sum(0).view(self.size)
-        return float(sum(squares[source].sum() for source, _ in self._shifts(kernel)))
+            sums += part.double().abs().pow(power).sum(0).view(self.size)
+        return float(sum(sums[source].sum() for source, _ in self._shifts(kernel)))
 
     def _normalised(self, which: slice, dtype: torch.dtype) -> Tensor:
         exact = torch.promote_types(dtype, torch.float32)

@@ -76,16 +76,17 @@ class PixelNorm(nn.Module):
 class PixelContextIntegration(nn.Module):
     """The gate of each pixel: its contexts, weighted by its own W (section 3.3, Eqs. 5-6).
 
-    Shape: (N, D, H, W) -> (N, 1, H, W), in 0..1. `init` is the start value of W (D, H, W).
+    Shape: (N, D, H, W) -> (N, 1, H, W), in 0..gain. `init` is the start value of W (D, H, W).
     """
 
-    def __init__(self, n_contexts: int, size: Size, init: float = 0.0):
+    def __init__(self, n_contexts: int, size: Size, init: float = 0.0, gain: float = 1.0):
         super().__init__()
+        self.gain = gain
         self.weight = nn.Parameter(torch.full((n_contexts, *height_width(size)), float(init)))  # W
 
     def forward(self, contexts: Tensor) -> Tensor:
         z = (self.weight * contexts).sum(1, keepdim=True)  # Eq. (6): (N, 1, H, W)
-        return torch.sigmoid(z)  # Eq. (5)
+        return self.gain * torch.sigmoid(z)  # Eq. (5), where the gain is 1
 
 
 # Table 4, by the number of contexts D and eps; each keeps (N, D, H, W)
@@ -103,7 +104,8 @@ class PPCR(nn.Module):
 
     Shape: (N, C, H, W) -> (N, C, H, W). `size` is the feature map's side or (H, W), as W has one
     weight per context and pixel. `norm` is a key of `NORMALISATIONS` (Table 4), `init` the start
-    value of W (Table 5). Raises ValueError for features of another shape.
+    value of W (Table 5). `gain`, ours, multiplies the gate: with 2 it is 1 where W is 0, and the
+    module starts as the identity. Raises ValueError for features of another shape.
     """
 
     def __init__(
@@ -114,16 +116,19 @@ class PPCR(nn.Module):
         norm: str = "pixel",
         init: float = 0.0,
         eps: float = 1e-5,
+        gain: float = 1.0,
     ):
         super().__init__()
         if norm not in NORMALISATIONS:
             raise ValueError(f"norm={norm!r} is unknown; there are {', '.join(NORMALISATIONS)}")
         if not eps >= 0:
             raise ValueError(f"eps={eps} must be 0 or more")
+        if not gain > 0:
+            raise ValueError(f"gain={gain} must be above 0: 1 as printed, 2 for a start at 1")
         self.channels, self.size = channels, height_width(size)
         self.pool = CrossChannelPyramidPooling(channels, scales)
         self.norm = NORMALISATIONS[norm](self.pool.n_contexts, eps)
-        self.integrate = PixelContextIntegration(self.pool.n_contexts, self.size, init)
+        self.integrate = PixelContextIntegration(self.pool.n_contexts, self.size, init, gain)
 
     def forward(self, x: Tensor) -> Tensor:
         if tuple(x.shape[1:]) != (self.channels, *self.size) or not x.is_floating_point():

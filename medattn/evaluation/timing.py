@@ -40,24 +40,20 @@ def alternate(
     """
     if rounds < 1:
         raise ValueError(f"rounds={rounds} must be 1 or more")
-    one_thread = torch.device(device).type == "cpu" and torch.get_num_threads() == 1
+    device = torch.device(device)
+    wait = partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None
+    one_thread = device.type == "cpu" and torch.get_num_threads() == 1
     now = time.process_time if one_thread and not wall else time.perf_counter
     seconds: dict[Name, list[float]] = {name: [] for name in sides}
     for k in range(rounds + 1):
         for name, call in sides.items():
-            wait(device)
+            wait()
             start = now()
             call()
-            wait(device)
+            wait()
             if k:
                 seconds[name].append(now() - start)
     return pd.DataFrame(seconds)
-
-
-def wait(device: str | torch.device) -> None:
-    """Synchronise a GPU; do nothing on a CPU."""
-    if torch.device(device).type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def ratios(seconds: pd.DataFrame, base: str) -> pd.DataFrame:

@@ -1,6 +1,5 @@
 from .audit import f1_allowed as f1_allowed
 from .audit import fits_by_size as fits_by_size
-from .curves import epoch_curves as epoch_curves
 from .curves import line_plot as line_plot
 from .curves import perturbation_curves as perturbation_curves
 from .curves import training_so_far as training_so_far

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from medattn.figures.images import show_map
-from medattn.figures.style import PALETTE, WIDTH, look, new_figure, styled
+from medattn.figures.style import PALETTE, WIDTH, new_figure, styled
 
 
 @styled()
@@ -44,25 +44,6 @@ def training_so_far(
     if picture is not None:
         show_map(axes[3], picture)
         axes[3].set_xlabel(f"{picture.min():.2g} to {picture.max():.2g}", fontsize=9)
-    return figure
-
-
-@styled()
-def epoch_curves(
-    values: Mapping[str, np.ndarray], label: str, reference: Mapping[str, float] | None = None
-) -> Figure:
-    """Draw values (epochs,) or (seeds, epochs) from epoch 0 on, and lines for `reference`."""
-    figure, [[ax]] = new_figure(1, 1, 3.2)
-    for k, (name, seeds) in enumerate(values.items()):
-        rows = np.atleast_2d(np.asarray(seeds, dtype=float))
-        label_of, colour, _ = look(name, k)
-        [mean] = ax.plot(rows.mean(0), marker="", color=colour, linewidth=2.2, label=label_of)
-        if len(rows) > 1:
-            ax.plot(rows.T, "-", color=mean.get_color(), linewidth=0.8, alpha=0.5)
-    for style, (name, value) in zip((":", "--"), (reference or {}).items(), strict=False):
-        ax.axhline(value, color="black", linewidth=1, linestyle=style, label=name, zorder=0)
-    ax.set(xlabel="epoch (0: before learning)", ylabel=label)
-    figure.legend(loc="outside right center")
     return figure
 
 

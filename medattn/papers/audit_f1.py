@@ -3,7 +3,6 @@
 Source: the definition of F1. Paper: notebook 16 audits the tables of PPCR.
 """
 
-from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 import pandas as pd
@@ -11,22 +10,6 @@ import pandas as pd
 from medattn.papers.audit import Cells, Column, column, images, roundings
 
 AVERAGES = ("weighted", "macro", "first", "second")  # F1 over two classes, or of one of them
-
-
-def constant_predictor(counts: Mapping[str, int] | Sequence[int]) -> pd.DataFrame:
-    """Score classifiers that predict one class for every image: one row per class, in %.
-
-    `counts` are the test images of each class. If a share p of them is in the predicted class, that
-    class has recall 1, precision p and F1 = 2p / (1 + p); other classes have F1 = 0. Weighted F1 is
-    p * F1, and macro F1 over K classes is F1 / K. The AUC of constant scores is 50.
-    """
-    classes = pd.Series(counts, dtype=int)
-    if classes.lt(0).any() or not classes.sum():
-        raise ValueError(f"counts={counts!r} must be 0 or more images per class, and at least one")
-    p = classes / classes.sum()
-    f1 = 2 * p / (1 + p)
-    scores = {"accuracy": p, "weighted_f1": p * f1, "macro_f1": f1 / len(p), "auc": 0.5}
-    return 100 * pd.DataFrame(scores)
 
 
 def constant_rows(accuracy: Cells, f1: Cells, n: int, n_classes: int) -> pd.DataFrame:

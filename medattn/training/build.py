@@ -1,12 +1,21 @@
-"""From a recipe to its untrained network."""
+"""From a recipe to its untrained network, and to the groups of its parameters."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from medattn.attention import WEIGHT_MAPS, FixedMap, WeightMapped, insert_attention, set_prior
+from medattn.attention import (
+    WEIGHT_MAPS,
+    FixedMap,
+    WeightMapped,
+    attention_sites,
+    insert_attention,
+    set_prior,
+    step_groups,
+)
 from medattn.attention.global_map import map_options_of
 from medattn.paths import results_folder, runs_folder
 from medattn.preprocess import NORMALISE
@@ -53,6 +62,21 @@ def build_from(
             f"weight_map={r.weight_map!r} does not take map_options {r.map_options}; "
             f"its options are {map_options_of(r.weight_map) or 'none'}"
         ) from error
+
+
+def parameter_groups(network: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
+    """Return image CNN, attention with a rate or decay of its own, and map; "scale" times lr."""
+    image_cnn, r = network.image_cnn if isinstance(network, WeightMapped) else network, recipe
+    own = {} if r.attention_decay is None else {"weight_decay": r.attention_decay}
+    own |= {"scale": r.attention_lr} if r.attention_lr != 1 else {}
+    gates = [p for site in attention_sites(image_cnn) if own for p in site.module.parameters()]
+    rest = [p for p in image_cnn.parameters() if all(p is not gate for gate in gates)]
+    groups: list[dict[str, Any]] = [{"params": rest}, *([{"params": gates, **own}] if own else [])]
+    if isinstance(network, WeightMapped):
+        steps: list[dict[str, Any]] = [{"params": list(network.source.parameters()), "lr": r.lr}]
+        steps = step_groups(network.source, r.map_step, r.optimizer) if r.map_step else steps
+        groups += [{"params": s["params"], "scale": s["lr"] / r.lr} for s in steps]
+    return groups
 
 
 def prior_map(run: str, runs: Path | None = None) -> Tensor:

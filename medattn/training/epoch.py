@@ -53,7 +53,7 @@ def train_epoch(
     network.train()
     lr = learning_rate(recipe, epoch)
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group.get("scale", 1.0)
     device = train.images.device
     order = torch.randperm(len(train), generator=generator("cpu", recipe.seed, epoch, 0))
     augmenting = generator(device, recipe.seed, epoch, 1)

@@ -22,7 +22,7 @@ from medattn.attention import WeightMapped, compile_attention
 from medattn.datasets import Dataset
 from medattn.paths import locked, write_whole
 from medattn.preprocess import to_float
-from medattn.training.build import build_from
+from medattn.training.build import build_from, parameter_groups
 from medattn.training.epoch import logits_of, predict, seeded, train_epoch, validate
 from medattn.training.provenance import code, provenance
 from medattn.training.recipe import OPTIMIZERS, Recipe
@@ -132,9 +132,7 @@ def _untrained(
         _check_batches(network, images, recipe)
     if recipe.channels_last:
         network = network.to(memory_format=torch.channels_last)
-    parts = (network.image_cnn, network.source) if _learns_map(network) else (network,)
-    groups = [{"params": list(part.parameters())} for part in parts]
-    return network, OPTIMIZERS[recipe.optimizer](groups, recipe)
+    return network, OPTIMIZERS[recipe.optimizer](parameter_groups(network, recipe), recipe)
 
 
 def _test(run: Run, network: nn.Module, data: Dataset, state: dict[str, Any]) -> None:

@@ -59,6 +59,8 @@ class Recipe:
     attention: Annotated[str, one_of(("none", *ATTENTION))] = "none"
     attention_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     attention_where: tuple[str, ...] | None = None  # module names; None: every residual block
+    attention_lr: Annotated[float, above(0)] = 1.0  # of its own weights, times lr
+    attention_decay: Annotated[float, at_least(0)] | None = None  # None: weight_decay
     prior: str = ""  # id of a run whose weight map multiplies PPCR's W, or starts it
     prior_use: Annotated[str, one_of(PRIORS)] = "multiply"
     # global map, in front of the network
@@ -66,6 +68,7 @@ class Recipe:
     map_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     map_hidden: Count = 32  # K, the pixel CNN's channels
     map_penalty: Annotated[float, at_least(0)] = 0.0  # lambda of Eq. (1)
+    map_step: Annotated[float, above(0)] | None = None  # `step_groups`; None: the map learns by lr
     map_epochs: Count | None = None  # E, the cut-off epoch of Algorithm 1; None: no cut-off
     # optimiser
     optimizer: Annotated[str, one_of(OPTIMIZERS)] = "sgd"
@@ -92,18 +95,19 @@ class Recipe:
         if self.attention != "none":
             options = with_floats(self.attention, self.attention_options)
             object.__setattr__(self, "attention_options", options)
-        elif self.attention_options or self.attention_where is not None:
-            raise ValueError("attention='none' takes no attention_options and no attention_where")
+        for name in ("attention_options", "attention_where", "attention_lr", "attention_decay"):
+            if self.attention == "none" and getattr(self, name) not in ({}, None, 1):
+                raise ValueError(f"attention='none' takes no {name}: {getattr(self, name)!r}")
         if self.attention_where == ():
             raise ValueError("attention_where=() names no module; None means all residual blocks")
         if self.prior and self.attention != "ppcr":
             raise ValueError(f"prior={self.prior!r} needs attention='ppcr', not {self.attention!r}")
         if self.prior_use != "multiply" and not self.prior:
             raise ValueError(f"prior_use={self.prior_use!r} needs a prior: a run with a weight map")
-        if self.weight_map == "none" and (self.map_options or self.map_penalty or self.map_epochs):
-            raise ValueError("weight_map='none' takes no map_options, map_penalty or map_epochs")
-        batch, parts = self.batch_size, self.accumulate
-        if batch % parts:
+        for name in ("map_options", "map_penalty", "map_step", "map_epochs"):
+            if self.weight_map == "none" and getattr(self, name):
+                raise ValueError(f"weight_map='none' takes no {name}: {getattr(self, name)!r}")
+        if (batch := self.batch_size) % (parts := self.accumulate):
             raise ValueError(f"accumulate={parts} does not divide batch_size={batch}")
         if self.dataset_options.keys() & {"name", "size"}:
             raise ValueError("dataset_options: name and size are the recipe's dataset and size")

@@ -188,6 +188,7 @@ def test_one_group_and_as_many_groups_as_channels():
         ((0, 4), {}, "channels=0 and .* 1 or more"),
         ((8.0, 4), {}, "channels=8.0 and .* whole numbers"),
         ((8, 4), {"eps": -1.0}, "eps=-1.0 must be 0 or more"),
+        ((8, 4), {"gain": 0}, "gain=0 must be above 0"),
     ],
 )
 def test_bad_arguments_are_named(arguments, options, message):

@@ -39,9 +39,6 @@ DRAW = {
     "overlay": lambda: figures.learned_maps({"after": MAP}, IMAGES[0], REGION, overlay=True),
     "one_scale": lambda: figures.learned_maps({str(k): MAP for k in range(7)}, limits=(0, 1)),
     "flat": lambda: figures.learned_maps({"flat": torch.ones(12, 12)}),
-    "over_epochs": lambda: figures.epoch_curves(
-        {"l1": np.eye(4), "global": [0.5, 0.6]}, "AUC", {"chance": 0.5}
-    ),
     "sensitivity": lambda: figures.sensitivity(
         SETTINGS, {"K": "channels K", "E": "cut-off epoch E"}
     ),

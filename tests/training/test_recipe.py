@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medattn.papers.tables import GLOBAL_ATTENTION, GLOBAL_GRID, L1_GRID
+from medattn.papers.tables import GLOBAL_ATTENTION, GLOBAL_ATTENTION_REPAIRED, GLOBAL_GRID, L1_GRID
 from medattn.training import Recipe
 
 
@@ -57,7 +57,8 @@ def test_every_field_changes_the_run_id():
         "channels_last": False, "compile": True, "select": "auc", "seed": 3, "split": "2/5",
         "shuffle_labels": True, "weight_map": "global", "map_options": {"kernel": 5},
         "map_hidden": 62, "map_penalty": 0.01, "map_epochs": 60, "test_every_epoch": True,
-        "prior": "a-run", "prior_use": "start",
+        "prior": "a-run", "prior_use": "start", "map_step": 0.05, "attention_lr": 10.0,
+        "attention_decay": 0.0,
     }  # fmt: skip
     assert set(changed) == {field.name for field in dataclasses.fields(Recipe)}
     base = Recipe(attention="ppcr", weight_map="l1")
@@ -89,6 +90,11 @@ def test_global_attention_settings_and_grids():
                 getattr(r.replace(weight_map=weight_map, **{name: v}), name) for v in values
             ] == list(values)
         assert set(grid["weight_decay"]) == {1e-3, 1e-4, 1e-5}
+
+
+def test_repaired_setting_is_the_printed_one_but_for_the_step():
+    assert GLOBAL_ATTENTION_REPAIRED.map_step == 0.05
+    assert GLOBAL_ATTENTION_REPAIRED.replace(map_step=None) == GLOBAL_ATTENTION
 
 
 def test_equal_options_have_one_run_id():
@@ -130,14 +136,19 @@ MAPPED = {"weight_map": "global"}
         ({"stem": "tiny"}, "stem='tiny' is unknown; there are small, usual, or None"),
         ({"accumulate": 3}, "accumulate=3 does not divide batch_size=32"),
         ({"attention_options": {"init": 1}}, "attention='none' takes no attention_options"),
-        ({"attention_where": ["layer1"]}, "attention='none' takes no attention_options"),
+        ({"attention_where": ["layer1"]}, "attention='none' takes no attention_where"),
         (PPCR | {"attention_where": []}, "attention_where=.. names no module"),
         (PPCR | {"attention_where": "layer1"}, "attention_where='layer1' must be a list"),
         (PPCR | {"attention_where": 5}, "attention_where=5 must be a list"),
         (PPCR | {"attention_where": [5]}, "must be a list, and each of its items text, or None"),
         ({"dataset_options": {"size": 64}}, "dataset_options: name and size are the recipe's"),
         ({"weight_map": "local"}, "weight_map='local' is unknown; there are none, global, l1"),
-        ({"map_penalty": 0.1}, "weight_map='none' takes no map_options, map_penalty or map_epochs"),
+        ({"map_penalty": 0.1}, "weight_map='none' takes no map_penalty: 0.1"),
+        ({"map_step": 0.05}, "weight_map='none' takes no map_step: 0.05"),
+        (MAPPED | {"map_step": 0}, "map_step=0.* must be above 0, or None"),
+        ({"attention_lr": 10}, "attention='none' takes no attention_lr: 10.0"),
+        ({"attention_decay": 0}, "attention='none' takes no attention_decay: 0.0"),
+        (PPCR | {"attention_lr": 0}, "attention_lr=0.* must be above 0"),
         (MAPPED | {"map_epochs": 0}, "map_epochs=0 must be 1 or more, or None"),
         (MAPPED | {"map_epochs": 2.5}, "map_epochs=2.5 must be a whole number, or None"),
         (MAPPED | {"map_hidden": 0}, "map_hidden=0 must be 1 or more"),
