@@ -110,9 +110,8 @@ def add_rows(table: str, run: Run, rows: pd.DataFrame, results: Path | None = No
     rows["commit"] = run.result.get("commit")
     with locked(folder):  # two writers at once both keep their rows
         before = result_table(table, results)
-        if len(before):
-            rows = pd.concat([before[before["run"] != recipe.run_id], rows])
-        rows = rows.sort_values(["dataset", "seed", "run"], kind="stable")
+        others = before[before["run"] != recipe.run_id] if len(before) else before
+        rows = pd.concat([others, rows]).sort_values(["dataset", "seed", "run"], kind="stable")
         _write_table(folder / f"{table}.csv", rows)
 
 
@@ -130,9 +129,10 @@ def result_table(table: str, results: Path | None = None) -> pd.DataFrame:
 
 
 def result_runs(results: Path | None = None) -> pd.DataFrame:
-    """Return all runs with their recipes and scores, one row each."""
+    """Return all runs with their recipes and scores; fields that came later have their defaults."""
     table = result_table("runs", results)
-    return table if len(table) else pd.DataFrame(columns=["run", *RECIPE_COLUMNS, *RESULT_COLUMNS])
+    known = {k: v for k, v in vars(Recipe()).items() if isinstance(v, int | float | str)}
+    return table.reindex(columns=["run", *RECIPE_COLUMNS, *RESULT_COLUMNS]).fillna(known)
 
 
 def result_predictions(run: str, results: Path | None = None) -> pd.DataFrame:
