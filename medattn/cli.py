@@ -64,8 +64,8 @@ def run(args: Namespace) -> int:
 
     def execute(notebook: "Notebook") -> str:
         target = runner.run(notebook, values[notebook], args.paper)
-        page = target.with_suffix(".html")
-        return f"notebook  {_relative(target)}\n  page      {_relative(page)}"
+        both = _relative(target), _relative(target.with_suffix(".html"))
+        return "notebook  {}\n  page      {}".format(*both)
 
     return _for_each(notebooks, execute)
 
@@ -92,8 +92,7 @@ def data(args: Namespace) -> int:
     if args.size:
         raise ValueError(f"--size needs a set: medattn data --download NAME --size {args.size}")
     table = datasets.catalog()
-    print(table.drop(columns=["citation", "get"]).to_string(index=False))
-    print("\nSources")
+    print(table.drop(columns=["citation", "get"]).to_string(index=False) + "\n\nSources")
     sources = table["citation"].mask(table["here"] == "yours", "yours: " + table["get"])
     for name, source in zip(table["name"], sources, strict=True):
         print(f"  {name}: {source}")

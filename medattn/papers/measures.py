@@ -20,6 +20,7 @@ from medattn.papers.published import published
 from medattn.papers.results import result_runs, result_table, right_of_run
 
 LEAST_SEEDS = 3  # fewer cannot decide anything
+MARGIN = 0.5  # points: a gain without a printed size that is surely below this is none
 COSTS = ("params_m", "gflops")  # columns of printed tables in which less is better
 WORDS = {"none": "plain", "auc": "AUC", "f1": "F1", "params_m": "Params", "gflops": "GFLOPs"}
 
@@ -155,18 +156,19 @@ class Measured:
         return self.paired.n
 
     def verdict(self, least_seeds: int = LEAST_SEEDS) -> str:
-        """Return the verdict that these numbers bear: replicated, not replicated or undecided."""
+        """Return "replicated", "not replicated" (below the claim, or MARGIN) or "undecided"."""
         if self.unlike or self.n_seeds < least_seeds:
             return "undecided"
         if self.paired.low > 0:
             return "replicated"
-        return "not replicated" if self.paired.high < (self.claimed or 0) else "undecided"
+        least = self.claimed or (MARGIN if self.unit else 0)
+        return "not replicated" if self.paired.high < least else "undecided"
 
     def __str__(self) -> str:
-        paired, digits = self.paired, 1 if self.unit else 3
-        text = f"{paired.difference:+.{digits}f} {self.unit}".strip()
+        paired, form = self.paired, "+.1f" if self.unit else "+.2g"
+        text = f"{paired.difference:{form}} {self.unit}".strip()
         if np.isfinite(paired.low):
-            text += f" (95 % {paired.low:+.{digits}f} to {paired.high:+.{digits}f})"
+            text += f" (95 % {paired.low:{form}} to {paired.high:{form}})"
         seeds = f"{paired.n} seed{'s' if paired.n > 1 else ''}"
         return f"{self.what}: {text}, {seeds}; {self.unlike or self.data}"
 

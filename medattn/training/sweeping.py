@@ -55,9 +55,8 @@ def _row(run: Run) -> dict[str, Any]:
     except ValueError as error:  # a damaged file hides no other run
         seconds, row = [], row | {"state": "damaged", "error": str(error)}
     done, epochs = len(seconds), run.recipe.epochs
-    minutes = np.median(seconds[-10:]) / 60 if seconds else np.nan
     row |= {"epochs": f"{done}/{epochs}", "epochs_left": epochs - done}
-    return row | {"minutes_left": minutes}
+    return row | {"minutes_left": np.median(seconds[-10:]) / 60 if seconds else np.nan}
 
 
 def queue(recipes: Iterable[Recipe], runs: str | Path | None = None) -> None:

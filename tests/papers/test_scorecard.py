@@ -56,9 +56,9 @@ def texts():
     return {paper: plain(path.read_text()) for paper, path in TEXTS.items()}
 
 
-def a_measurement(low, high, seeds=3, claimed=1.0, unlike=""):
+def a_measurement(low, high, seeds=3, claimed=1.0, unlike="", unit="points"):
     paired = Paired((low + high) / 2, low, high, 0.5, seeds)
-    return Measured("a over b", "its data", "points", paired, claimed, unlike)
+    return Measured("a over b", "its data", unit, paired, claimed, unlike)
 
 
 @cache
@@ -158,6 +158,9 @@ def test_verdict_follows_the_interval():
     )  # no gain is possible, the printed one is not
     assert a_measurement(-3, -1).verdict() == "not replicated"
     assert a_measurement(-1, 0.5, claimed=None).verdict() == "undecided"
+    assert a_measurement(0, 0, claimed=None).verdict() == "not replicated"  # exactly 0: a finding
+    assert a_measurement(-0.4, 0.4, claimed=None).verdict() == "not replicated"  # below MARGIN
+    assert a_measurement(0, 0, claimed=None, unit="").verdict() == "undecided"
     assert a_measurement(-3, -1, claimed=None).verdict() == "not replicated"
     assert a_measurement(0.1, 3, seeds=2).verdict() == "undecided"
     assert a_measurement(0.1, 3, seeds=2).verdict(least_seeds=2) == "replicated"
