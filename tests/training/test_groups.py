@@ -1,4 +1,4 @@
-"""The groups of a recipe: which weights learn at which rate."""
+"""The groups of parameters of a recipe: which weights learn at which rate."""
 
 import pytest
 import torch
@@ -77,7 +77,8 @@ def test_gain_of_two_starts_as_the_identity():
     images = torch.rand(2, 3, 28, 28)
     gated = network(images)
     for site in attention_sites(network):
-        assert float(site.module.integrate(torch.zeros(7, *site.module.size)[None]).max()) == 1.0
+        gate = site.module.integrate(torch.zeros(7, *site.module.size)[None])
+        assert float(gate.detach().max()) == 1.0
         site.module.forward = lambda x: x
     torch.testing.assert_close(gated, network(images))
 
