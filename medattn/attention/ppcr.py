@@ -76,17 +76,16 @@ class PixelNorm(nn.Module):
 class PixelContextIntegration(nn.Module):
     """The gate of each pixel: its contexts, weighted by its own W (section 3.3, Eqs. 5-6).
 
-    Shape: (N, D, H, W) -> (N, 1, H, W), in 0..gain. `init` is the start value of W (D, H, W).
+    Shape: (N, D, H, W) -> (N, 1, H, W), in 0..1. `init` is the start value of W (D, H, W).
     """
 
-    def __init__(self, n_contexts: int, size: Size, init: float = 0.0, gain: float = 1.0):
+    def __init__(self, n_contexts: int, size: Size, init: float = 0.0):
         super().__init__()
-        self.gain = gain
         self.weight = nn.Parameter(torch.full((n_contexts, *height_width(size)), float(init)))  # W
 
     def forward(self, contexts: Tensor) -> Tensor:
         z = (self.weight * contexts).sum(1, keepdim=True)  # Eq. (6): (N, 1, H, W)
-        return self.gain * torch.sigmoid(z)  # Eq. (5), where the gain is 1
+        return torch.sigmoid(z)  # Eq. (5)
 
 
 # Table 4, by the number of contexts D and eps; each keeps (N, D, H, W)
@@ -125,10 +124,10 @@ class PPCR(nn.Module):
             raise ValueError(f"eps={eps} must be 0 or more")
         if not gain > 0:
             raise ValueError(f"gain={gain} must be above 0: 1 as printed, 2 for a start at 1")
-        self.channels, self.size = channels, height_width(size)
+        self.channels, self.size, self.gain = channels, height_width(size), gain
         self.pool = CrossChannelPyramidPooling(channels, scales)
         self.norm = NORMALISATIONS[norm](self.pool.n_contexts, eps)
-        self.integrate = PixelContextIntegration(self.pool.n_contexts, self.size, init, gain)
+        self.integrate = PixelContextIntegration(self.pool.n_contexts, self.size, init)
 
     def forward(self, x: Tensor) -> Tensor:
         if tuple(x.shape[1:]) != (self.channels, *self.size) or not x.is_floating_point():
@@ -140,6 +139,7 @@ class PPCR(nn.Module):
         device = "cpu" if x.is_meta else x.device.type  # autocast knows no meta device
         with torch.autocast(device, enabled=False):  # float32 from the contexts to the gate
             gate = self.integrate(self.norm(self.pool(x)))  # G: (N, 1, H, W)
+            gate = gate if self.gain == 1 else self.gain * gate
         return gate.to(x.dtype) * x  # Eq. (7)
 
     @torch.no_grad()

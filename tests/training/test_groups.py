@@ -77,8 +77,6 @@ def test_gain_of_two_starts_as_the_identity():
     images = torch.rand(2, 3, 28, 28)
     gated = network(images)
     for site in attention_sites(network):
-        gate = site.module.integrate(torch.zeros(7, *site.module.size)[None])
-        assert float(gate.detach().max()) == 1.0
         site.module.forward = lambda x: x
     torch.testing.assert_close(gated, network(images))
 
